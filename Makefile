@@ -1,0 +1,45 @@
+# `make` lists what there is. Everything runs in .venv, which is made when it is missing or stale.
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
+WORKERS ?= 2
+UNIT_SECONDS ?= 2
+BIN := .venv/bin
+READY := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint format migrate clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY) ## serve on http://127.0.0.1:8000 (PORT), with PostgreSQL and Redis unless URLs are set
+	@$(BIN)/python -m app.embedded -- $(BIN)/python -m app.development
+
+test: $(READY) ## all tests with their coverage, on real PostgreSQL and Redis (ARGS for pytest)
+	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
+
+check: lint ## lint, types, layers, and the unit tests within UNIT_SECONDS
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@UNIT_SECONDS=$(UNIT_SECONDS) $(BIN)/python -m pytest tests/unit
+
+lint: $(READY) ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(READY) ## let ruff format and repair
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+migrate: $(READY) ## bring the database up to date
+	@$(BIN)/python -m app.embedded -- $(BIN)/python -m flask --app wsgi db upgrade
+
+clean: ## remove caches and reports; never .data
+	@rm -rf .coverage .coverage.* htmlcov build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -not -path './.data/*' -prune -exec rm -rf {} +
+
+$(READY): requirements.txt requirements-dev.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit("make PYTHON=…: 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

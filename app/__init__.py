@@ -1,0 +1,58 @@
+"""Parley: durable, private, fast conversation history for LLM chat applications.
+
+    Parley(responder=answer).init_app(app, url_prefix="/api")    # blueprints in your app
+    Parley(responder=answer).mount(app, "/api")                  # an application of its own
+    app = create_app()                                           # Parley alone
+
+`answer` is a function of a `Prompt` that yields text or events; see `responders.base`.
+"""
+
+from flask import Flask
+from flask_migrate import Migrate
+
+from .blueprints.errors import handle_errors
+from .cli.tokens import tokens
+from .database import db
+from .extension import Parley, migrations_folder
+from .logs import configure_logs
+from .middleware.requests import start_request
+from .responders.base import (
+    Contexts,
+    Event,
+    Finish,
+    Prompt,
+    ReasoningDelta,
+    Responder,
+    TextDelta,
+    Usage,
+)
+from .settings import Settings
+
+__all__ = [
+    "Contexts",
+    "Event",
+    "Finish",
+    "Parley",
+    "Prompt",
+    "ReasoningDelta",
+    "Responder",
+    "Settings",
+    "TextDelta",
+    "Usage",
+    "create_app",
+]
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Parley as a complete application, by default with the environment's settings.
+
+    Raises SettingsError that names every fault.
+    """
+    settings = settings or Settings.from_environ()
+    configure_logs(settings)
+    app = Parley(settings=settings).application()
+    app.before_request_funcs.setdefault(None, []).insert(0, start_request)
+    handle_errors(app)
+    app.cli.add_command(tokens)
+    Migrate(app, db, directory=str(migrations_folder()))
+    return app

@@ -1,0 +1,68 @@
+"""From the events of a run to an HTTP answer, in the form that the client wants."""
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any, cast
+
+from flask import Response
+from werkzeug.datastructures import MIMEAccept
+
+from ..errors import ModelError, ModelTimeoutError
+from ..streaming.encoders import plain_text, server_sent
+from ..streaming.events import Done, Failed, Started, WireEvent
+from .blueprint import json_response
+from .errors import problem, status_of
+
+Events = Iterator[WireEvent | None]
+
+_BY_TYPE = {"application/json": "json", "text/event-stream": "sse", "text/plain": "text"}
+_STREAM_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache, no-store"}
+
+
+def wanted_wire(named: str | None, accepted: MIMEAccept) -> str:
+    """`?wire=` decides, then Accept; existing clients, which accept anything, expect text."""
+    if named:
+        return named
+    explicit = [kind for kind, _ in accepted if kind in _BY_TYPE]
+    return _BY_TYPE[explicit[0]] if explicit else "text"
+
+
+def respond(events: Events, wire: str) -> Response:
+    """The answer's events as an HTTP answer; closing it stops nothing."""
+    started = cast(Started, next(events))
+    response = _FORMS[wire](started, events)
+    response.headers["X-Conversation-Id"] = str(started.conversation_id)
+    response.headers["X-Message-Id"] = str(started.message_id)
+    return response
+
+
+def _text(started: Started, events: Events) -> Response:
+    stream = plain_text(chain([started], events))
+    return Response(stream, headers=_STREAM_HEADERS, content_type="text/plain; charset=utf-8")
+
+
+def _sse(started: Started, events: Events) -> Response:
+    stream = server_sent(chain([started], events))
+    return Response(stream, headers=_STREAM_HEADERS, content_type="text/event-stream")
+
+
+def _json(started: Started, events: Events) -> Response:
+    """The whole answer, or a problem that still names what was stored."""
+    ending = [event for event in events if isinstance(event, Done | Failed)][-1]
+    stored: dict[str, Any] = {
+        "conversation_id": started.conversation_id,
+        "user_message_id": started.user_message_id,
+        "revision": ending.revision or started.revision,
+        "message": ending.turn,
+    }
+    if isinstance(ending, Done):
+        return json_response(stored)
+    kind = ModelTimeoutError if ending.error_class == "timeout" else ModelError
+    return problem(status_of(kind()), kind.code, ending.message, **stored)
+
+
+_FORMS: dict[str, Callable[[Started, Events], Response]] = {
+    "text": _text,
+    "sse": _sse,
+    "json": _json,
+}

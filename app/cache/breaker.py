@@ -1,0 +1,67 @@
+"""A circuit breaker: when Redis keeps failing, don't even ask it for a while."""
+
+import time
+from collections.abc import Callable
+from threading import Lock
+from typing import Literal
+
+State = Literal["closed", "open", "probing"]
+
+
+class Breaker:
+    """Opens after `failures` errors in a row, then lets a probe through each `probe_after` seconds.
+
+    Ask `allows()` before a call and report with `succeeded()` or `failed()` after it. A probe that
+    never reports is given up after `probe_after` seconds. Safe to share between threads.
+    """
+
+    def __init__(
+        self,
+        failures: int = 5,
+        probe_after: float = 1.0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._failures = failures
+        self._probe_after = probe_after
+        self._clock = clock
+        self._lock = Lock()
+        self._errors = 0
+        self._since = 0.0
+        self._state: State = "closed"
+
+    @property
+    def state(self) -> State:
+        """`open` lasts until somebody asks after `probe_after`: time alone changes nothing."""
+        return self._state
+
+    def allows(self) -> bool:
+        """Whether a call may be made now. True for one caller only when it is the probe."""
+        with self._lock:
+            return self._state == "closed" or self._starts_probe()
+
+    def succeeded(self) -> None:
+        """A call came back: whatever the state was, Redis answers again."""
+        with self._lock:
+            self._errors = 0
+            self._state = "closed"
+
+    def failed(self) -> None:
+        """A call failed. One that was sent before the breaker opened doesn't prolong the pause."""
+        with self._lock:
+            self._errors += 1
+            if self._state == "probing" or (self._state == "closed" and self._is_enough()):
+                self._turn("open")
+
+    def _is_enough(self) -> bool:
+        return self._errors >= self._failures
+
+    def _starts_probe(self) -> bool:
+        if self._clock() - self._since < self._probe_after:
+            return False
+        self._turn("probing")
+        return True
+
+    def _turn(self, state: State) -> None:
+        self._state = state
+        self._since = self._clock()

@@ -1,0 +1,189 @@
+"""The one door to PostgreSQL: Base and db for the models, Database for who works with rows.
+
+This is the only file that commits. An owner travels with each statement, in the statement's own
+round trip: `SELECT set_config('app.user_email', …, true)` is sent in front of it, for row-level
+security to see. Nothing is left behind in the pooled connection.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+import structlog
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from .errors import UnavailableError, UnsafeRoleError
+from .settings import Settings
+
+log = structlog.get_logger(__name__)
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+NOBODY = ""
+_SET_OWNER = "SELECT set_config('app.user_email', %(app_user_email)s, true); "
+_ROLE_FAULTS = """
+SELECT current_user, rolsuper, rolbypassrls, EXISTS (
+    SELECT FROM pg_class
+    WHERE oid = to_regclass('conversations') AND pg_has_role(relowner, 'MEMBER'))
+FROM pg_roles WHERE rolname = current_user
+"""
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+
+db = SQLAlchemy(model_class=Base)
+if TYPE_CHECKING:
+    Model = Base
+else:
+    Model = db.Model
+
+
+class OwnedSession(Session):
+    """A session that works for one owner and, by row-level security, sees nobody else's rows."""
+
+    def __init__(self, engine: Engine, owner: str) -> None:
+        super().__init__(engine, expire_on_commit=False, autoflush=False)
+        self.owner = owner
+
+    def run(self, statement: str, values: dict[str, Any]) -> list[Any]:
+        """The rows of one hand-written statement, in one round trip."""
+        result = self.connection().exec_driver_sql(statement, values)
+        return list(result.all()) if result.returns_rows else []
+
+    def connection(self, *args: Any, **kwargs: Any) -> Connection:
+        connection = super().connection(*args, **kwargs)
+        if connection.get_execution_options().get("owner") != self.owner:
+            connection.execution_options(owner=self.owner)
+        return connection
+
+
+class Database:
+    """Hands out sessions. Every method raises UnavailableError while PostgreSQL is away."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "Database":
+        return cls(_engine(settings))
+
+    @contextmanager
+    def transaction(self, owner: str) -> Iterator[OwnedSession]:
+        """Several statements, all or none of which take effect."""
+        with _availability(), OwnedSession(self.engine, owner) as session:
+            yield session
+            session.commit()
+
+    @contextmanager
+    def statement(self, owner: str) -> Iterator[OwnedSession]:
+        """Statements that each take effect by themselves: one round trip, no BEGIN, no COMMIT."""
+        with _availability(), OwnedSession(self._autocommit, owner) as session:
+            yield session
+
+    def check_role(self) -> None:
+        """Raises UnsafeRoleError when row-level security would not hold for our role."""
+        with _availability(), self.engine.connect():
+            pass
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+@contextmanager
+def _availability() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        log.warning("database_unavailable", error=type(error.orig).__name__)
+        raise UnavailableError from error
+    except PoolTimeoutError as error:
+        log.warning("database_unavailable", error="pool_timeout")
+        raise UnavailableError from error
+
+
+def _engine(settings: Settings) -> Engine:
+    engine = create_engine(
+        settings.database_url,
+        pool_size=settings.db_pool_size,
+        max_overflow=settings.db_max_overflow,
+        pool_timeout=settings.db_pool_timeout,
+        pool_use_lifo=True,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "parley",
+            "keepalives_idle": 30,
+            "options": _timeouts(settings),
+        },
+    )
+    event.listen(engine, "connect", _refuse_unsafe_role)
+    event.listen(engine, "before_cursor_execute", _send_owner_along, retval=True)
+    event.listen(engine, "after_cursor_execute", _slow_statement_log(settings.db_slow_query_ms))
+    return engine
+
+
+def _timeouts(settings: Settings) -> str:
+    """Connection options: a SET in a hook would vanish at the first rollback."""
+    limits = {
+        "statement_timeout": settings.db_statement_timeout,
+        "lock_timeout": settings.db_lock_timeout,
+        "idle_in_transaction_session_timeout": settings.db_statement_timeout,
+    }
+    return " ".join(f"-c {name}={round(limit * 1000)}" for name, limit in limits.items())
+
+
+def _refuse_unsafe_role(connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_ROLE_FAULTS)
+        role, *faults = cursor.fetchone()
+    connection.rollback()
+    names = ("a superuser", "BYPASSRLS", "a member of the tables' owner")
+    if found := [name for name, is_fault in zip(names, faults, strict=True) if is_fault]:
+        raise UnsafeRoleError(f"The database role {role} is {' and '.join(found)}: use another.")
+
+
+def _send_owner_along(
+    connection: Connection,
+    _cursor: object,
+    statement: str,
+    parameters: Any,
+    context: Any,
+    _executemany: bool,  # noqa: FBT001
+) -> tuple[str, Any]:
+    context.started = time.perf_counter()
+    owner = connection.get_execution_options().get("owner")
+    if owner is None:
+        return statement, parameters
+    named = {"app_user_email": owner}
+    if isinstance(parameters, list):
+        return _SET_OWNER + statement, [row | named for row in parameters]
+    return _SET_OWNER + statement, dict(parameters) | named
+
+
+def _slow_statement_log(limit_ms: int) -> Callable[..., None]:
+    """Logs slow statements without their parameters, which are what people said."""
+
+    def log_if_slow(*event: Any) -> None:
+        _connection, _cursor, statement, _parameters, context, _executemany = event
+        spent = (time.perf_counter() - context.started) * 1000
+        if spent >= limit_ms:
+            text = cast(str, statement).removeprefix(_SET_OWNER)
+            log.warning("slow_statement", duration_ms=round(spent), statement=text[:500])
+
+    return log_if_slow

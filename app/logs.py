@@ -1,0 +1,47 @@
+"""Structured logs. Only an application of our own sets them up: a host has its own."""
+
+import logging
+import sys
+from logging.handlers import RotatingFileHandler
+from typing import Any
+
+import structlog
+
+from .settings import Settings
+
+_SHARED: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def configure_logs(settings: Settings) -> None:
+    """Sends everything to stdout, or to LOG_FILE (rotated), as JSON or as text."""
+    structlog.configure(
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    root.handlers = [_handler(settings)]
+    root.setLevel(settings.log_level)
+    for chatty in ("httpx2", "httpcore2", "urllib3"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _handler(settings: Settings) -> logging.Handler:
+    handler: logging.Handler = logging.StreamHandler(sys.stdout)
+    if settings.log_file:
+        handler = RotatingFileHandler(settings.log_file, maxBytes=50_000_000, backupCount=5)
+    as_json = settings.log_format == "json"
+    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_SHARED,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    return handler

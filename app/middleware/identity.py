@@ -1,0 +1,16 @@
+"""Bearer JWT → `g.identity`, before any guarded view."""
+
+from flask import current_app, g, request
+
+from ..errors import IdentityError
+from ..services import Services
+
+
+def require_identity() -> None:
+    """Raises IdentityError unless the request proves who asks."""
+    services: Services = current_app.extensions["parley"].services
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise IdentityError
+    g.identity = services.tokens.verify(token.strip())
+    services.users.see(g.identity)

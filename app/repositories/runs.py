@@ -1,0 +1,136 @@
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from ..json_text import dumps
+from ..models import Run
+from .base import Repository
+
+LEASE_SECONDS = 30
+
+# Guarded by the attempt: no row means that the run was taken away (fenced).
+_RENEW = f"""
+WITH run AS (
+    UPDATE runs SET lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds'
+    WHERE id = %(run_id)s AND user_email = %(owner)s AND attempt = %(attempt)s
+        AND status = 'running' AND NOT stop_requested
+    RETURNING id),
+chunk AS (
+    INSERT INTO run_chunks (run_id, n, user_email, text)
+    SELECT id, %(n)s, %(owner)s, %(text)s FROM run WHERE %(text)s <> ''
+    ON CONFLICT (run_id, n) DO NOTHING)
+SELECT id FROM run
+"""
+
+# The conversation is locked first, as an append locks it: the other order could deadlock.
+_FINISH = """
+WITH locked AS (
+    SELECT c.id FROM conversations c
+    WHERE c.user_email = %(owner)s AND c.id = (
+        SELECT conversation_id FROM runs WHERE id = %(run_id)s AND user_email = %(owner)s)
+    FOR NO KEY UPDATE),
+run AS (
+    UPDATE runs r SET status = %(status)s, ended_at = clock_timestamp()
+    FROM locked
+    WHERE r.id = %(run_id)s AND r.user_email = %(owner)s AND r.attempt = %(attempt)s
+        AND r.status = 'running'
+    RETURNING r.id, r.conversation_id, r.message_id,
+        round(extract(epoch FROM clock_timestamp() - r.created_at) * 1000)::int AS latency_ms),
+answer AS (
+    UPDATE messages m SET
+        content = %(content)s, parts = %(parts)s::jsonb, status = %(status)s,
+        model = %(model)s, finish_reason = %(finish_reason)s, error_class = %(error_class)s,
+        prompt_tokens = %(prompt_tokens)s, completion_tokens = %(completion_tokens)s,
+        tokens_used = %(tokens_used)s, usage_is_estimated = %(usage_is_estimated)s,
+        latency_ms = run.latency_ms, first_token_ms = %(first_token_ms)s,
+        retrieved_docs = %(contexts)s::jsonb, search_words = %(search_words)s::tsvector,
+        updated_at = clock_timestamp()
+    FROM run
+    WHERE m.conversation_id = run.conversation_id AND m.id = run.message_id
+        AND m.user_email = %(owner)s AND m.status = 'streaming'
+    RETURNING m.conversation_id, m.id, m.seq, m.parent_id, m.created_at, m.latency_ms),
+counted AS (
+    UPDATE conversations c SET
+        revision = c.revision + 1, rev = gen_random_uuid(),
+        total_tokens = c.total_tokens + coalesce(%(tokens_used)s, 0),
+        preview = CASE WHEN c.active_leaf_id = answer.id AND %(preview)s <> ''
+            THEN %(preview)s ELSE c.preview END,
+        updated_at = greatest(c.updated_at, clock_timestamp())
+    FROM answer WHERE c.id = answer.conversation_id
+    RETURNING c.id, c.revision, c.mode),
+swept AS (
+    DELETE FROM run_chunks USING run WHERE run_chunks.run_id = run.id),
+logged AS (
+    INSERT INTO query_logs (
+        id, user_email, sid, conversation_id, message_id, query, mode, model,
+        contexts_retrieved, tokens_used, response_time_ms, first_token_ms, status, error_class)
+    SELECT %(log_id)s, %(owner)s, %(sid)s, answer.conversation_id, answer.id, question.content,
+        coalesce(%(mode)s, counted.mode), %(model)s, %(contexts_retrieved)s, %(tokens_used)s,
+        answer.latency_ms, %(first_token_ms)s, %(status)s, %(error_class)s
+    FROM counted JOIN answer ON answer.conversation_id = counted.id
+        LEFT JOIN messages question ON question.conversation_id = answer.conversation_id
+            AND question.id = answer.parent_id AND question.user_email = %(owner)s)
+SELECT answer.id, answer.seq, answer.parent_id, answer.created_at, answer.latency_ms,
+    counted.revision
+FROM answer, counted
+"""
+
+_CHUNKS = """
+SELECT text FROM run_chunks WHERE run_id = %(run_id)s AND user_email = %(owner)s ORDER BY n
+"""
+_CLAIM_EXPIRED = "SELECT run_id, owner, attempt FROM parley_claim_expired_runs(%(max_runs)s)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What an answer came to, as it is stored; see the columns of messages and query_logs."""
+
+    status: str
+    content: str
+    preview: str
+    search_words: str
+    parts: list[dict[str, Any]] | None = None
+    contexts: list[dict[str, Any]] | None = None
+    model: str | None = None
+    mode: str | None = None
+    sid: str | None = None
+    finish_reason: str | None = None
+    error_class: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    tokens_used: int | None = None
+    usage_is_estimated: bool = False
+    first_token_ms: int | None = None
+
+
+class RunRepository(Repository[Run]):
+    model = Run
+
+    def renew(self, run_id: UUID, attempt: int, *, n: int, text: str) -> bool:
+        """Renews the lease and keeps chunk `n`, once; False when the run is not ours any more."""
+        values = {"run_id": run_id, "attempt": attempt, "n": n, "text": text}
+        return bool(self.session.run(_RENEW, values | {"owner": self.session.owner}))
+
+    def finish(self, run_id: UUID, attempt: int, log_id: UUID, ending: Ending) -> Any | None:
+        """Ends the run with its answer; the answer's row, or None when the run is not ours."""
+        values = {name: getattr(ending, name) for name in Ending.__dataclass_fields__}
+        values |= {
+            "owner": self.session.owner,
+            "run_id": run_id,
+            "attempt": attempt,
+            "log_id": log_id,
+            "parts": ending.parts and dumps(ending.parts).decode(),
+            "contexts": ending.contexts and dumps(ending.contexts).decode(),
+            "contexts_retrieved": len(ending.contexts or ()),
+        }
+        rows = self.session.run(_FINISH, values)
+        return rows[0] if rows else None
+
+    def text_so_far(self, run_id: UUID) -> str:
+        """The text that was kept of an answer not finished yet."""
+        values = {"run_id": run_id, "owner": self.session.owner}
+        return "".join(row.text for row in self.session.run(_CHUNKS, values))
+
+    def claim_expired(self, max_runs: int) -> list[Any]:
+        """Takes over runs whose lease is over, of any owner: rows of run_id, owner, attempt."""
+        return self.session.run(_CLAIM_EXPIRED, {"max_runs": max_runs})

@@ -1,0 +1,92 @@
+"""What a responder is: something that answers a prompt with a stream of events."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from ..transcript import Transcript
+
+FinishReason = Literal["stop", "length", "content-filter", "tool-calls", "error", "other"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """One question with what a responder may know: nothing in it belongs to anyone else.
+
+    `history` holds the turns before the question, oldest first; `filters` are the client's,
+    untouched; `model` is the one the client named, if any.
+    """
+
+    question: str
+    user_email: str
+    history: Transcript = field(default_factory=Transcript)
+    system_prompt: str | None = None
+    mode: str | None = None
+    model: str | None = None
+    dept: str | None = None
+    filters: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the answer, in order."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """A piece of the model's reasoning: kept beside the answer, not part of its text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """The passages that the answer is based on: JSON objects, shown to the client as they are."""
+
+    items: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Why the answer ended, and which model gave it. At most one, and last."""
+
+    reason: FinishReason = "stop"
+    model: str | None = None
+
+
+Event = TextDelta | ReasoningDelta | Contexts | Usage | Finish
+
+
+class Responder(Protocol):
+    """Answers prompts. Called from several threads at once, so it keeps no state between them."""
+
+    def stream(self, prompt: Prompt) -> Iterable[Event]:
+        """The answer as events. Raises ModelError when there is none, or no more of it.
+
+        The iterable is closed (`GeneratorExit`) when the answer is not wanted any more.
+        """
+        ...
+
+
+Answer = Callable[[Prompt], Iterable[Event | str]]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionResponder:
+    """A plain function as a responder; the strings it yields are text."""
+
+    answer: Answer
+
+    def stream(self, prompt: Prompt) -> Iterable[Event]:
+        for event in self.answer(prompt):
+            yield TextDelta(event) if isinstance(event, str) else event

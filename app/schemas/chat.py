@@ -1,0 +1,63 @@
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
+
+from .conversations import Message
+from .fields import ClientId, mode, model, spoken
+
+WIRES = ("text", "sse", "json")
+
+
+class SaidMessage(Schema):
+    """One of the messages that existing clients send along. Only the last one counts."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    role = fields.String(required=True)
+    content = fields.String(required=True)
+
+
+class ChatRequest(Schema):
+    conversation_id = ClientId(
+        allow_none=True,
+        metadata={"description": "An id of ours, or a client's own: an unknown one is made."},
+    )
+    message = spoken()
+    messages = fields.List(
+        fields.Nested(SaidMessage),
+        validate=validate.Length(1),
+        metadata={"description": "The last must be the user's; the history is the server's."},
+    )
+    client_message_id = ClientId()
+    mode = mode()
+    model = model()
+    filters = fields.List(
+        fields.Dict(keys=fields.String()), load_default=list, validate=validate.Length(max=100)
+    )
+
+    @validates_schema
+    def check_message(self, data: dict[str, Any], **_: Any) -> None:
+        if ("message" in data) == ("messages" in data):
+            raise ValidationError("must be given, or messages, but not both.", "message")
+        if "messages" in data:
+            _check_last(data["messages"])
+
+
+class ChatQuery(Schema):
+    wire = fields.String(validate=validate.OneOf(WIRES))
+
+
+class ChatAnswer(Schema):
+    conversation_id = fields.UUID(required=True)
+    user_message_id = fields.UUID(required=True)
+    revision = fields.Integer(required=True)
+    message = fields.Nested(Message, required=True)
+
+
+def _check_last(messages: list[dict[str, str]]) -> None:
+    place, last = f"messages/{len(messages) - 1}", messages[-1]
+    if last["role"] != "user":
+        raise ValidationError({f"{place}/role": ["must be user in the last message."]})
+    if not last["content"].strip():
+        raise ValidationError({f"{place}/content": ["must not be empty."]})

@@ -1,0 +1,151 @@
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from .fields import ClientId, Timestamp, limit, mode, model, spoken, tags, title
+
+
+class MessageCreate(Schema):
+    role = fields.String(
+        required=True, validate=validate.OneOf(("user", "assistant", "system", "tool"))
+    )
+    content = spoken(required=True)
+    client_message_id = ClientId()
+    parts = fields.List(fields.Dict(keys=fields.String()), validate=validate.Length(1, 100))
+    model = model()
+    tokens_used = fields.Integer(strict=True, validate=validate.Range(0, 2**31 - 1))
+    metadata = fields.Dict(keys=fields.String())
+
+
+class _Messages(Schema):
+    @validates_schema
+    def check_client_ids(self, data: dict[str, Any], **_: Any) -> None:
+        given = [message.get("client_message_id") for message in data.get("messages", ())]
+        named = [client_id for client_id in given if client_id]
+        if len(set(named)) < len(named):
+            raise ValidationError("must each have another client_message_id.", "messages")
+
+
+class AppendRequest(_Messages):
+    messages = fields.List(
+        fields.Nested(MessageCreate), required=True, validate=validate.Length(1, 100)
+    )
+
+
+class ConversationCreate(_Messages):
+    title = title()
+    mode = mode()
+    model = model()
+    system_prompt = spoken()
+    tags = tags()
+    metadata = fields.Dict(keys=fields.String())
+    messages = fields.List(fields.Nested(MessageCreate), validate=validate.Length(1, 100))
+
+
+class ConversationUpdate(Schema):
+    title = title()
+    mode = mode(allow_none=True)
+    tags = tags()
+    details = fields.Dict(keys=fields.String(), data_key="metadata")
+
+    @validates_schema
+    def check_something(self, data: dict[str, Any], **_: Any) -> None:
+        if not data:
+            raise ValidationError("must name something to change.")
+
+
+class ListQuery(Schema):
+    limit = limit(20)
+    cursor = fields.String(validate=validate.Length(1, 200))
+
+
+class ReadQuery(Schema):
+    limit = limit(50)
+
+
+class MessagesQuery(Schema):
+    limit = limit(50)
+    before = fields.UUID(metadata={"description": "A message id: what was said before it."})
+    after = fields.UUID(metadata={"description": "A message id: what was said after it."})
+
+    @validates_schema
+    def check_direction(self, data: dict[str, Any], **_: Any) -> None:
+        if "before" in data and "after" in data:
+            raise ValidationError("must not be given together with before.", "after")
+
+
+class DeleteQuery(Schema):
+    permanent = fields.Boolean(load_default=False)
+
+
+class ConversationItem(Schema):
+    id = fields.UUID(required=True)
+    title = fields.String(required=True, allow_none=True)
+    preview = fields.String(required=True, allow_none=True)
+    mode = fields.String(required=True, allow_none=True)
+    model = fields.String(required=True, allow_none=True)
+    tags = fields.List(fields.String(), required=True)
+    is_pinned = fields.Boolean(required=True)
+    is_archived = fields.Boolean(required=True)
+    message_count = fields.Integer(required=True)
+    total_tokens = fields.Integer(required=True)
+    revision = fields.Integer(required=True)
+    created_at = Timestamp(required=True)
+    updated_at = Timestamp(required=True)
+
+
+class ConversationRecord(ConversationItem):
+    title_source = fields.String(required=True)
+    system_prompt = fields.String(required=True, allow_none=True)
+    metadata = fields.Dict(required=True)
+
+
+class ConversationPage(Schema):
+    conversations = fields.List(fields.Nested(ConversationItem), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class Message(Schema):
+    """Documents what the cache and the runs write as JSON themselves (see transcript.Turn)."""
+
+    id = fields.UUID(required=True)
+    seq = fields.Integer(required=True)
+    parent_id = fields.UUID(required=True, allow_none=True)
+    role = fields.String(required=True)
+    content = fields.String(required=True)
+    status = fields.String(required=True)
+    created_at = Timestamp(required=True)
+    parts = fields.List(fields.Dict(), required=True, allow_none=True)
+    client_message_id = fields.String(required=True, allow_none=True)
+    model = fields.String(required=True, allow_none=True)
+    finish_reason = fields.String(required=True, allow_none=True)
+    error_class = fields.String(required=True, allow_none=True)
+    prompt_tokens = fields.Integer(required=True, allow_none=True)
+    completion_tokens = fields.Integer(required=True, allow_none=True)
+    tokens_used = fields.Integer(required=True, allow_none=True)
+    usage_is_estimated = fields.Boolean(required=True)
+    latency_ms = fields.Integer(required=True, allow_none=True)
+    first_token_ms = fields.Integer(required=True, allow_none=True)
+    contexts = fields.List(fields.Dict(), required=True, allow_none=True)
+    metadata = fields.Dict(required=True)
+
+
+class ConversationWithMessages(ConversationRecord):
+    messages = fields.List(fields.Nested(Message), required=True)
+
+
+class MessagePage(Schema):
+    messages = fields.List(fields.Nested(Message), required=True)
+    next_cursor = fields.UUID(required=True, allow_none=True)
+
+
+class AppendAnswer(Schema):
+    conversation_id = fields.UUID(required=True)
+    revision = fields.Integer(required=True)
+    messages = fields.List(fields.Nested(Message), required=True)
+
+
+class DeleteAnswer(Schema):
+    success = fields.Boolean(required=True)
+    id = fields.String(required=True)
+    revision = fields.Integer(required=True, allow_none=True)

@@ -1,0 +1,268 @@
+"""Full text made by the application: words of any script as PostgreSQL's tsvector and tsquery.
+
+No text-search configuration takes part, so every database gives the same answer. Case, accents
+(đ too), compatibility forms and digits are folded. Scripts written without spaces are cut into
+overlapping pairs of characters. A lexeme is letters, digits and marks only: nothing to escape.
+"""
+
+import re
+from collections.abc import Iterator
+from unicodedata import category, combining, decimal, normalize
+
+# PostgreSQL's limits, and what is safely below them: positions beyond 16,383 count as 16,383,
+# 255 of a lexeme are kept, a lexeme has less than 2,046 bytes, all together less than 1,048,576.
+_LAST_POSITION = 16_383
+_POSITIONS_OF_A_LEXEME = 255
+_LONGEST_WORD = 255
+_BYTES_OF_LEXEMES = 1_000_000
+_OVERHEAD_OF_A_LEXEME = 5  # its alignment, the number of its positions and the first of them
+
+_MEMOISED = 0x20000  # the planes that hold nearly all scripts; it bounds the memory for folds
+
+_IGNORED = re.compile(
+    "[\u034f\u0640\u115f\u1160\u17b4\u17b5\u180b-\u180f\u20dd-\u20e4\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
+_LETTERS = str.maketrans(
+    {"đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ł": "l", "ø": "o", "ŧ": "t", "æ": "ae", "œ": "oe"}
+    | {"þ": "th", "ʻ": " ", "ʼ": " ", "ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه"}
+)
+_BREAK = "\u200b"  # zero-width space: where Thai and Khmer writers end a word
+_NON_JOINER = "\u200c"
+_ARABIC_NON_JOINER = re.compile("(?<=[\u0600-\u077f])\u200c")
+
+# Thai, Lao, Burmese, Khmer, kana, bopomofo and Han.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u312f\u31a0-\u31bf\u31f0-\u31ff"
+    "\u3400-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\U0001aff0-\U0001b16f\U00020000-\U0003ffff"
+)
+_RUN = re.compile(f"([{_UNSPACED}]+)|([^ {_UNSPACED}]+)")
+_PIECE = re.compile(r".{1,65536}\S*", re.DOTALL)
+
+_FUNCTION_WORDS = frozenset(
+    [
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "but",
+        "by",
+        "can",
+        "did",
+        "do",
+        "does",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "how",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "me",
+        "my",
+        "no",
+        "not",
+        "of",
+        "on",
+        "or",
+        "our",
+        "so",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "they",
+        "this",
+        "to",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "why",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+        "au",
+        "aux",
+        "dans",
+        "de",
+        "del",
+        "der",
+        "des",
+        "die",
+        "das",
+        "du",
+        "ein",
+        "eine",
+        "el",
+        "en",
+        "est",
+        "et",
+        "il",
+        "ist",
+        "la",
+        "las",
+        "le",
+        "les",
+        "los",
+        "mit",
+        "que",
+        "qui",
+        "son",
+        "sur",
+        "un",
+        "una",
+        "und",
+        "une",
+        "von",
+        "y",
+        "cac",
+        "cho",
+        "cua",
+        "la",
+        "mot",
+        "nhung",
+        "voi",
+        "và",
+    ]
+)
+
+
+def search_words(text: str) -> str:
+    """A tsvector literal (`%s::tsvector`) of any text: words with positions, `'hello':1 'you':2`.
+
+    Never refused by PostgreSQL: what is beyond its limits is not indexed. It leaves some 15,000
+    bytes of a tsvector's room for what a caller adds.
+    """
+    placed = _placed(text)
+    return " ".join([f"'{word}':{','.join(map(str, at))}" for word, at in placed.items()])
+
+
+def any_of(text: str, limit: int = 12) -> str:
+    """A tsquery literal (`%s::tsquery`) for documents with any of the text's most telling words.
+
+    Long words come first. One-letter Latin words and function words don't count; '' when no word
+    is left. A query that isn't '' matches the `search_words` of the same text.
+    """
+    telling = sorted(filter(_is_telling, _placed(text)), key=_weight, reverse=True)
+    return " | ".join(f"'{lexeme}'" for lexeme in telling[: max(limit, 0)])
+
+
+def lexemes(text: str) -> Iterator[str]:
+    """The folded words of a text in their order, as indexed: the n-th has position n.
+
+    One written word can be several lexemes (`798艺术馆`: `798`, `艺术`, `术馆`); in a query they
+    follow each other.
+    """
+    for piece in _PIECE.finditer(text):
+        folded = _fold(piece.group())
+        if folded.isascii():
+            yield from [word[:_LONGEST_WORD] for word in folded.split()]
+        else:
+            for unspaced, word in _RUN.findall(folded):
+                yield from _pairs(unspaced) if unspaced else (word[:_LONGEST_WORD],)
+
+
+def _placed(text: str) -> dict[str, list[int]]:
+    """Lexemes with their positions, within PostgreSQL's limits."""
+    placed: dict[str, list[int]] = {}
+    room = _BYTES_OF_LEXEMES
+    for position, lexeme in enumerate(lexemes(text), 1):
+        positions = placed.get(lexeme)
+        if positions is None:
+            room -= _weight(lexeme) + _OVERHEAD_OF_A_LEXEME
+            if room < 0:
+                break
+            placed[lexeme] = [min(position, _LAST_POSITION)]
+        elif position <= _LAST_POSITION and len(positions) < _POSITIONS_OF_A_LEXEME:
+            positions.append(position)
+    return placed
+
+
+def _weight(lexeme: str) -> int:
+    """Its bytes in UTF-8. A pair of Chinese characters thus weighs as much as a six-letter word."""
+    return len(lexeme.encode())
+
+
+def _is_telling(lexeme: str) -> bool:
+    is_one_letter = len(lexeme) == 1 and lexeme.isascii() and lexeme.isalpha()
+    return not is_one_letter and lexeme not in _FUNCTION_WORDS
+
+
+def _pairs(run: str) -> list[str]:
+    """Overlapping pairs, so that any two neighbours are found; a lone character is itself."""
+    return [run[at : at + 2] for at in range(len(run) - 1)] or [run]
+
+
+class _Folds(dict[int, str]):
+    """What each code point becomes, for str.translate; worked out when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        folded = _fold_character(chr(code))
+        if code < _MEMOISED:
+            self[code] = folded
+        return folded
+
+
+_FOLDS = _Folds()
+
+
+def _fold(text: str) -> str:
+    """Words with spaces between them; a text without further work to do is ASCII."""
+    folded = text.translate(_FOLDS)
+    if folded.isascii():
+        return folded
+    if _NON_JOINER in folded:
+        # In Persian it stands between a word and its ending; elsewhere it only shapes letters.
+        folded = _ARABIC_NON_JOINER.sub(" ", folded).replace(_NON_JOINER, "")
+    return normalize("NFC", folded)
+
+
+def _fold_character(character: str) -> str:
+    """Its plain form: '' when it is an accent or invisible, ' ' when it is not part of words."""
+    if category(character) == "Cf" and character != _BREAK:
+        return character if character == _NON_JOINER else ""
+    if not _is_part_of_words(character):
+        return " "
+    bare = _without_accents(normalize("NFKD", character)).casefold()
+    bare = _without_accents(normalize("NFKD", bare)).translate(_LETTERS)
+    return normalize("NFC", "".join(_digit_or_letter(part) for part in bare))
+
+
+def _is_part_of_words(character: str) -> bool:
+    return category(character)[0] in "LNM"
+
+
+def _without_accents(text: str) -> str:
+    return _IGNORED.sub("", "".join(part for part in text if not _is_accent(part)))
+
+
+def _is_accent(character: str) -> bool:
+    """By canonical combining class: 1 and 200–240 are accents, 10–36 Hebrew and Arabic points.
+
+    The others are vowels, viramas and tones that make up the words of Indic and Thai scripts,
+    and the voicing marks of kana.
+    """
+    combining_class = combining(character)
+    return combining_class == 1 or 10 <= combining_class <= 36 or combining_class >= 200
+
+
+def _digit_or_letter(character: str) -> str:
+    digit = decimal(character, None)
+    if digit is not None:
+        return str(digit)
+    return character if _is_part_of_words(character) else " "

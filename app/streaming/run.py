@@ -1,0 +1,153 @@
+"""One generation: it is not the request. It goes on when the client leaves, and it ends once.
+
+Holds no transaction and no pooled connection while the model speaks: each `Journal` call is one
+short statement. streaming.md's promises 2, 3, 4 and 10 are kept here.
+"""
+
+import threading
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+from uuid import UUID
+
+import structlog
+
+from ..errors import ModelError, ParleyError, UnavailableError, places
+from ..responders.base import Event, Prompt, Responder
+from ..transcript import Turn
+from .answer import Answer
+from .events import Done, Failed, Text, WireEvent
+from .wire import Wire
+
+log = structlog.get_logger(__name__)
+
+FLUSH_CHARACTERS = 2000
+_LOST = "This answer was taken back before it was finished."
+_UNSTORED = "The answer could not be stored in time. What was written of it is kept."
+_BROKEN = ModelError(error_class="responder")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """Who generates what: `attempt` is the fence."""
+
+    run_id: UUID
+    attempt: int
+    owner: str
+    conversation_id: UUID
+    message_id: UUID
+    mode: str | None = None
+    sid: str | None = None
+
+
+class Journal(Protocol):
+    """Where a run keeps what it has. Raises UnavailableError while the store is away."""
+
+    def renew(self, ticket: Ticket, *, n: int, text: str) -> bool:
+        """Keeps chunk `n` and renews the lease; False when the run is not ours any more."""
+        ...
+
+    def finish(
+        self, ticket: Ticket, answer: Answer, prompt: Prompt | None, error: ModelError | None
+    ) -> tuple[Turn, int] | None:
+        """Stores the final answer: the turn and the revision, or None when it is not ours."""
+        ...
+
+
+class Run:
+    def __init__(
+        self,
+        ticket: Ticket,
+        *,
+        wire: Wire,
+        journal: Journal,
+        responder: Responder,
+        load_prompt: Callable[[], Prompt],
+        max_bytes: int,
+    ) -> None:
+        self.ticket = ticket
+        self.wire = wire
+        self._journal = journal
+        self._responder = responder
+        self._load_prompt = load_prompt
+        self._prompt: Prompt | None = None
+        self._answer = Answer(max_bytes)
+        self._pending: list[str] = []
+        self._unkept = 0
+        self._chunks = 0
+        self._is_fenced = False
+        self._storing = threading.Lock()
+
+    def generate(self) -> None:
+        """Runs the responder to its end and stores the answer. Raises nothing."""
+        error = self._error_of_answering()
+        try:
+            self._end(error)
+        except ParleyError:
+            log.error("answer_not_stored", run_id=str(self.ticket.run_id))
+            self.wire.publish(Failed("interrupted", "unavailable", _UNSTORED))
+
+    def flush(self) -> None:
+        """Keeps the text that is not kept yet and renews the lease. Raises UnavailableError."""
+        if not self._storing.acquire(blocking=False):
+            return  # somebody is at it: the keeper, this run itself, or its end
+        try:
+            size = len(self._pending)
+            text = "".join(self._pending[:size])
+            if self._journal.renew(self.ticket, n=self._chunks, text=text):
+                del self._pending[:size]
+                self._chunks += bool(text)
+            else:
+                self._is_fenced = True
+        finally:
+            self._storing.release()
+
+    def _error_of_answering(self) -> ModelError | None:
+        try:
+            self._prompt = self._load_prompt()
+            self._listen(self._responder.stream(self._prompt))
+        except ModelError as error:
+            return error
+        except UnavailableError:
+            return ModelError(error_class="unavailable")
+        except Exception as error:  # noqa: BLE001 - a host's responder may raise anything
+            log.error("responder_failed", error=type(error).__name__, where=places(error))
+            return _BROKEN
+        return None
+
+    def _listen(self, events: Iterable[Event]) -> None:
+        try:
+            for event in events:
+                if heard := self._answer.take(event):
+                    self._pass_on(heard)
+                if self._is_fenced or self._answer.is_full:
+                    return
+        finally:
+            if hasattr(events, "close"):
+                cast(Generator[Event, Any, Any], events).close()
+
+    def _pass_on(self, event: WireEvent) -> None:
+        self.wire.publish(event)
+        if isinstance(event, Text):
+            self._pending.append(event.text)
+            self._unkept += len(event.text)
+            if self._unkept >= FLUSH_CHARACTERS:
+                self._unkept = 0
+                self._try_to_flush()
+
+    def _try_to_flush(self) -> None:
+        try:
+            self.flush()
+        except UnavailableError:
+            log.warning("chunk_waits", run_id=str(self.ticket.run_id))
+
+    def _end(self, error: ModelError | None) -> None:
+        with self._storing:
+            stored = self._journal.finish(self.ticket, self._answer, self._prompt, error)
+        if stored is None:
+            self.wire.publish(Failed("interrupted", "fenced", _LOST))
+        elif error is None:
+            self.wire.publish(Done(*stored))
+        else:
+            turn, revision = stored
+            self.wire.publish(Failed("failed", error.error_class, str(error), turn, revision))

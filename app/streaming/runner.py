@@ -1,0 +1,80 @@
+"""The runs of this process, and the two threads that look after them and after everybody's.
+
+The keeper keeps each run's text and lease at least every second. The reaper ends, every ten
+seconds, runs whose process died: any worker's, with the text that was kept.
+"""
+
+import threading
+from collections.abc import Callable
+from uuid import UUID
+
+import structlog
+
+from ..errors import ParleyError, UnavailableError
+from .run import Run
+
+log = structlog.get_logger(__name__)
+
+KEEP_SECONDS = 1.0
+REAP_SECONDS = 10.0
+
+
+class Runner:
+    """`reap` ends expired runs of any owner and returns how many; it may raise UnavailableError."""
+
+    def __init__(self, reap: Callable[[], int]) -> None:
+        self._reap = reap
+        self._live: dict[UUID, Run] = {}
+        self._closing = threading.Event()
+        self._started = threading.Lock()
+        self._is_started = False
+
+    def start(self) -> None:
+        """Starts keeper and reaper, once in a process."""
+        with self._started:
+            if not self._is_started:
+                self._is_started = True
+                self._every(KEEP_SECONDS, self._keep, "parley-keeper")
+                self._every(REAP_SECONDS, self._reap_expired, "parley-reaper")
+
+    def close(self) -> None:
+        """Ends keeper and reaper; runs go on to their own end."""
+        self._closing.set()
+
+    def launch(self, run: Run) -> None:
+        """Lets a run generate in a thread of its own (a greenlet under gevent)."""
+        self.start()
+        self._live[run.ticket.message_id] = run
+        threading.Thread(
+            target=self._generate, args=(run,), name=f"run-{run.ticket.run_id}", daemon=True
+        ).start()
+
+    def find(self, message_id: UUID) -> Run | None:
+        """The live run, in this process, that writes a message."""
+        return self._live.get(message_id)
+
+    def _generate(self, run: Run) -> None:
+        try:
+            run.generate()
+        finally:
+            self._live.pop(run.ticket.message_id, None)
+
+    def _keep(self) -> None:
+        for run in list(self._live.values()):
+            run.flush()
+
+    def _reap_expired(self) -> None:
+        if count := self._reap():
+            log.warning("runs_reaped", count=count)
+
+    def _every(self, seconds: float, work: Callable[[], None], name: str) -> None:
+        threading.Thread(target=self._repeat, args=(seconds, work), name=name, daemon=True).start()
+
+    def _repeat(self, seconds: float, work: Callable[[], None]) -> None:
+        while not self._closing.wait(seconds):
+            try:
+                work()
+            except UnavailableError:
+                log.warning("store_away", thread=threading.current_thread().name)
+            except ParleyError as error:
+                log.error("upkeep_failed", error=type(error).__name__)

@@ -25,9 +25,7 @@ def configure_logs(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    root = logging.getLogger()
-    root.handlers = [_handler(settings)]
-    root.setLevel(settings.log_level)
+    logging.basicConfig(handlers=[_handler(settings)], level=settings.log_level, force=True)
     for chatty in ("httpx2", "httpcore2", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 

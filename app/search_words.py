@@ -7,6 +7,7 @@ overlapping pairs of characters. A lexeme is letters, digits and marks only: not
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from unicodedata import category, combining, decimal, normalize
 
 # PostgreSQL's limits, and what is safely below them: positions beyond 16,383 count as 16,383,
@@ -15,6 +16,7 @@ _LAST_POSITION = 16_383
 _POSITIONS_OF_A_LEXEME = 255
 _LONGEST_WORD = 255
 _BYTES_OF_LEXEMES = 1_000_000
+_WORDS_READ = 1_000_000  # a limit on time: some 6 MB of English
 _OVERHEAD_OF_A_LEXEME = 5  # its alignment, the number of its positions and the first of them
 
 _MEMOISED = 0x20000  # the planes that hold nearly all scripts; it bounds the memory for folds
@@ -36,110 +38,17 @@ _UNSPACED = (
     "\u3400-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\U0001aff0-\U0001b16f\U00020000-\U0003ffff"
 )
 _RUN = re.compile(f"([{_UNSPACED}]+)|([^ {_UNSPACED}]+)")
-_PIECE = re.compile(r".{1,65536}\S*", re.DOTALL)
+# Texts are read in pieces that end between words; a piece never has more than 32,768 characters.
+_PIECE = re.compile(r".{1,16384}[^\s。，、]{0,16384}", re.DOTALL)
 
-_FUNCTION_WORDS = frozenset(
-    [
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "but",
-        "by",
-        "can",
-        "did",
-        "do",
-        "does",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "how",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "me",
-        "my",
-        "no",
-        "not",
-        "of",
-        "on",
-        "or",
-        "our",
-        "so",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "they",
-        "this",
-        "to",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "why",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-        "au",
-        "aux",
-        "dans",
-        "de",
-        "del",
-        "der",
-        "des",
-        "die",
-        "das",
-        "du",
-        "ein",
-        "eine",
-        "el",
-        "en",
-        "est",
-        "et",
-        "il",
-        "ist",
-        "la",
-        "las",
-        "le",
-        "les",
-        "los",
-        "mit",
-        "que",
-        "qui",
-        "son",
-        "sur",
-        "un",
-        "una",
-        "und",
-        "une",
-        "von",
-        "y",
-        "cac",
-        "cho",
-        "cua",
-        "la",
-        "mot",
-        "nhung",
-        "voi",
-        "và",
-    ]
+# English, French, Spanish, German and Vietnamese, as folded; none that means more elsewhere.
+_FUNCTION_WORDS_TEXT = (
+    "an and are as at be but by can did do does for from had has have how if in into is it its me "
+    "my no not of on or our so that the their them then there they this to was we were what when "
+    "where which who why will with would you your au aux dans de del der des das du ein eine el "
+    "en est et il ist la las le les los mit que qui un una und une von cac cho cua mot nhung va voi"
 )
+_FUNCTION_WORDS = frozenset(_FUNCTION_WORDS_TEXT.split())
 
 
 def search_words(text: str) -> str:
@@ -149,7 +58,7 @@ def search_words(text: str) -> str:
     bytes of a tsvector's room for what a caller adds.
     """
     placed = _placed(text)
-    return " ".join([f"'{word}':{','.join(map(str, at))}" for word, at in placed.items()])
+    return " ".join([f"'{lexeme}':{positions}" for lexeme, positions in placed.items()])
 
 
 def any_of(text: str, limit: int = 12) -> str:
@@ -177,19 +86,21 @@ def lexemes(text: str) -> Iterator[str]:
                 yield from _pairs(unspaced) if unspaced else (word[:_LONGEST_WORD],)
 
 
-def _placed(text: str) -> dict[str, list[int]]:
-    """Lexemes with their positions, within PostgreSQL's limits."""
-    placed: dict[str, list[int]] = {}
+def _placed(text: str) -> dict[str, str]:
+    """Lexemes with their positions (`1,7,12`), within PostgreSQL's limits."""
+    placed: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
     room = _BYTES_OF_LEXEMES
-    for position, lexeme in enumerate(lexemes(text), 1):
-        positions = placed.get(lexeme)
-        if positions is None:
-            room -= _weight(lexeme) + _OVERHEAD_OF_A_LEXEME
+    for position, lexeme in enumerate(islice(lexemes(text), _WORDS_READ), 1):
+        if lexeme not in placed:
+            room -= len(lexeme.encode()) + _OVERHEAD_OF_A_LEXEME
             if room < 0:
                 break
-            placed[lexeme] = [min(position, _LAST_POSITION)]
-        elif position <= _LAST_POSITION and len(positions) < _POSITIONS_OF_A_LEXEME:
-            positions.append(position)
+            placed[lexeme] = str(position if position < _LAST_POSITION else _LAST_POSITION)
+        elif position <= _LAST_POSITION:
+            repeated.setdefault(lexeme, [placed[lexeme]]).append(str(position))
+    for lexeme, positions in repeated.items():
+        placed[lexeme] = ",".join(positions[:_POSITIONS_OF_A_LEXEME])
     return placed
 
 
@@ -240,7 +151,8 @@ def _fold_character(character: str) -> str:
         return " "
     bare = _without_accents(normalize("NFKD", character)).casefold()
     bare = _without_accents(normalize("NFKD", bare)).translate(_LETTERS)
-    return normalize("NFC", "".join(_digit_or_letter(part) for part in bare))
+    folded = normalize("NFC", "".join(_digit_or_letter(part) for part in bare))
+    return f" {folded} " if " " in folded else folded  # 12½ is 12, 1 and 2, not 121
 
 
 def _is_part_of_words(character: str) -> bool:

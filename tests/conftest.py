@@ -18,6 +18,8 @@ from psycopg2 import sql
 
 from app.embedded import create_database, servers
 
+pytest_plugins = ["tests.fixtures"]
+
 _UNIT = Path(__file__).parent / "unit"
 
 

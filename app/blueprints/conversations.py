@@ -47,12 +47,15 @@ def search(query: dict[str, Any]) -> Any:
 @blueprint.post("")
 @blueprint.arguments(ConversationCreate)
 @blueprint.response(201, ConversationWithMessages)
+@blueprint.alt_response(200, schema=ConversationWithMessages, description="Made before")
 def create(body: dict[str, Any]) -> Response:
     """Make a conversation, with its first messages if there are any"""
     drafts = [Draft(**message) for message in body.pop("messages", ())]
-    reading = services.conversations.create(owner(), body, drafts)
-    address = url_for(".read", conversation_id=str(reading.record.id))
-    return _written(reading, status=201, headers={"Location": address})
+    client_id = body.pop("client_id", None)
+    created = services.conversations.create(owner(), body, drafts, client_id=client_id)
+    address = url_for(".read", conversation_id=str(created.reading.record.id))
+    status = 200 if created.is_replay else 201
+    return _written(created.reading, status=status, headers={"Location": address})
 
 
 @blueprint.get("/<string(maxlength=64):conversation_id>")

@@ -75,6 +75,16 @@ SELECT answer.id, answer.seq, answer.parent_id, answer.created_at, answer.latenc
 FROM answer, counted
 """
 
+# Only who holds the attempt can have ended it: an ending whose reply got lost is found again.
+_FINISHED = """
+SELECT m.id, m.seq, m.parent_id, m.created_at, m.latency_ms, c.revision
+FROM runs r
+    JOIN messages m ON m.conversation_id = r.conversation_id AND m.id = r.message_id
+    JOIN conversations c ON c.id = r.conversation_id
+WHERE r.id = %(run_id)s AND r.user_email = %(owner)s AND r.attempt = %(attempt)s
+    AND r.status = %(status)s
+"""
+
 _CHUNKS = """
 SELECT text FROM run_chunks WHERE run_id = %(run_id)s AND user_email = %(owner)s ORDER BY n
 """
@@ -112,7 +122,7 @@ class RunRepository(Repository[Run]):
         return bool(self.session.run(_RENEW, values | {"owner": self.session.owner}))
 
     def finish(self, run_id: UUID, attempt: int, log_id: UUID, ending: Ending) -> Any | None:
-        """Ends the run with its answer; the answer's row, or None when the run is not ours."""
+        """Ends the run with its answer, once: the answer's row, or None when it is not ours."""
         values = {name: getattr(ending, name) for name in Ending.__dataclass_fields__}
         values |= {
             "owner": self.session.owner,
@@ -123,7 +133,7 @@ class RunRepository(Repository[Run]):
             "contexts": ending.contexts and dumps(ending.contexts).decode(),
             "contexts_retrieved": len(ending.contexts or ()),
         }
-        rows = self.session.run(_FINISH, values)
+        rows = self.session.run(_FINISH, values) or self.session.run(_FINISHED, values)
         return rows[0] if rows else None
 
     def text_so_far(self, run_id: UUID) -> str:

@@ -35,7 +35,8 @@ class OpenAIResponder:
     """Answers with a model that is asked over HTTP. One connection pool serves all threads.
 
     `timeout`, in seconds, bounds the time to the first token over all tries, and from then on the
-    silence between two. Tries are repeated before the first token only. Faults are ModelError with
+    silence between two; a provider that sends comments and then nothing is given up within twice
+    that. Tries are repeated before the first token only. Faults are ModelError with
     the error_class refused, rate_limited, unauthorized, bad_request, upstream or broken_off, and
     ModelTimeoutError; what the provider said never shows in them.
     """

@@ -2,6 +2,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from ..ids import parse_id
 from .fields import ClientId, Timestamp, limit, mode, model, spoken, tags, title
 
 
@@ -33,6 +34,12 @@ class AppendRequest(_Messages):
 
 
 class ConversationCreate(_Messages):
+    client_id = ClientId(
+        metadata={
+            "description": "The client's own id, no UUID: the same again makes no second "
+            "conversation. First messages then need a client_message_id each."
+        }
+    )
     title = title()
     mode = mode()
     model = model()
@@ -40,6 +47,17 @@ class ConversationCreate(_Messages):
     tags = tags()
     metadata = fields.Dict(keys=fields.String())
     messages = fields.List(fields.Nested(MessageCreate), validate=validate.Length(1, 100))
+
+    @validates_schema
+    def check_repeatable(self, data: dict[str, Any], **_: Any) -> None:
+        if "client_id" not in data:
+            return
+        if parse_id(data["client_id"]):
+            raise ValidationError("must not be a UUID: ids of ours are.", "client_id")
+        for place, message in enumerate(data.get("messages", ())):
+            if "client_message_id" not in message:
+                field = f"messages/{place}/client_message_id"
+                raise ValidationError("must be given together with client_id.", field)
 
 
 class ConversationUpdate(Schema):

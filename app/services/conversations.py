@@ -17,12 +17,22 @@ from ..transcript import Turn
 from .history import HistoryService, Reading
 from .messages import Appended, Draft, MessageService
 
+_SHOWN = 50  # how many of the last messages a creation shows, if it has that many
+
 
 class Source(NamedTuple):
     """Where a conversation comes from, and the id that it has there: one conversation each."""
 
     name: str
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A conversation after its creation. `is_replay`: it was there before."""
+
+    reading: Reading
+    is_replay: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +68,30 @@ class ConversationService:
         return Page(rows[:limit], _encode_cursor(rows[limit - 1]) if has_more else None)
 
     def create(
-        self, owner: str, fields: Mapping[str, Any], drafts: Sequence[Draft] = ()
-    ) -> Reading:
-        """A new conversation, with its first messages if any: all of it or nothing."""
+        self,
+        owner: str,
+        fields: Mapping[str, Any],
+        drafts: Sequence[Draft] = (),
+        *,
+        client_id: str | None = None,
+    ) -> Created:
+        """A new conversation, with its first messages if any: all of it or nothing.
+
+        One that has this client's own id already stays as it is, but for drafts that it lacks:
+        they are appended, see MessageService.append. RecordNotFoundError: it lies in the trash.
+        """
+        source = clients_own(client_id) if client_id else None
         with self._database.transaction(owner) as session:
-            conversation_id = self.create_in(session, fields)
-            if drafts:
-                self._messages.append_in(session, conversation_id, drafts)
-        return self._history.read(owner, conversation_id, limit=max(len(drafts), 1))
+            made = ConversationRepository(session).create_once(_new_conversation(fields, source))
+            if made and drafts:
+                self._messages.append_in(session, made, drafts)
+        found = made or (source and self.find_source(owner, source))
+        if found is None:
+            raise RecordNotFoundError
+        if drafts and not made:
+            self._messages.append(owner, found, drafts)
+        reading = self._history.read(owner, found, limit=max(len(drafts), _SHOWN))
+        return Created(reading, is_replay=not made)
 
     def create_in(
         self, session: OwnedSession, fields: Mapping[str, Any], source: Source | None = None

@@ -1,0 +1,77 @@
+"""Parley as it is served: gunicorn with its own configuration, on loopback."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import psutil
+
+ROOT = Path(__file__).parents[1]
+
+
+class Server:
+    """`with Server(settings, WEB_CONCURRENCY="2") as server: server.url`; all names are strings."""
+
+    def __init__(self, settings, **environ):
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environ = os.environ | _environ(settings) | {"HOST": "127.0.0.1"} | environ
+        self._environ["PORT"] = str(self.port)
+        self._process = None
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def start(self):
+        command = [sys.executable, "-m", "gunicorn", "wsgi:app", "-c", "gunicorn.conf.py"]
+        self._process = subprocess.Popen(command, cwd=ROOT, env=self._environ)
+        _wait_for(self.is_alive, seconds=30)
+
+    def stop(self):
+        self._process.terminate()
+        self._process.wait(40)
+
+    def is_alive(self):
+        try:
+            return httpx2.get(f"{self.url}/livez", timeout=5).status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    def workers(self):
+        """The process ids of the workers."""
+        return [child.pid for child in psutil.Process(self._process.pid).children()]
+
+
+def _environ(settings):
+    return {
+        "DATABASE_URL": settings.database_url,
+        "DATABASE_OWNER_URL": settings.database_owner_url,
+        "REDIS_URL": settings.redis_url,
+        "SERVICE_AUTH_SECRET": settings.service_auth_secrets[""],
+        "SERVICE_AUTH_ISSUER": settings.service_auth_issuer,
+        "SERVICE_AUTH_AUDIENCE": settings.service_auth_audience,
+        "LOG_FILE": settings.log_file,
+        "WEB_CONCURRENCY": "2",
+    }
+
+
+def _free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _wait_for(condition, *, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not true within {seconds} s")
+        time.sleep(0.1)

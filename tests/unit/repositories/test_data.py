@@ -1,0 +1,111 @@
+"""Data as values and SQL expressions, without a database."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from app.errors import UnknownWordError
+from app.models import Conversation, Message, QueryLog
+from app.repositories.data import changed, created
+
+from . import OWNER, scope_of, sql_of
+
+ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
+MOMENT = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def test_created_rows_belong_to_the_sessions_owner():
+    assert created(scope_of(Conversation), {"title": "a"}) == {"title": "a", "user_email": OWNER}
+
+
+@pytest.mark.parametrize("owner", ["bob@example.com", None, {"set": "bob@example.com"}])
+def test_data_that_names_another_owner_is_refused(owner):
+    for say in (created, changed):
+        with pytest.raises(UnknownWordError, match=r"data\.user_email names another owner"):
+            say(scope_of(QueryLog), {"user_email": owner})
+
+
+def test_connecting_to_another_owner_is_refused():
+    target = {"id": ID, "user_email": "bob@example.com"}
+    with pytest.raises(UnknownWordError, match="another owner"):
+        created(scope_of(Message), {"conversation": {"connect": target}})
+
+
+def test_connect_becomes_the_foreign_keys_columns():
+    values = created(scope_of(Message), {"conversation": {"connect": {"id": ID}}})
+    assert values == {"conversation_id": ID, "user_email": OWNER}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"message_count": {"increment": 2}}, "conversations.message_count + 2"),
+        ({"message_count": {"decrement": 2}}, "conversations.message_count - 2"),
+    ],
+)
+def test_changes_become_sql(data, expected):
+    (change,) = changed(scope_of(Conversation), data).values()
+    assert sql_of(change) == expected
+
+
+def test_set_says_the_same_as_a_plain_value():
+    scope = scope_of(Conversation)
+    data = {"title": "a", "message_count": 1, "tags": ["x"], "ended_at": MOMENT}
+    words = {name: {"set": value} for name, value in data.items()}
+    assert changed(scope, words) == changed(scope, data) == data
+    assert created(scope, words) == created(scope, data)
+
+
+def test_a_dict_for_a_json_column_is_the_value():
+    assert changed(scope_of(Conversation), {"details": {"set": 1}}) == {"details": {"set": 1}}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"titel": "a"}, "Unknown word 'titel' in data; known are: .*title"),
+        ({"metadata": {}}, "Unknown word 'metadata' in data"),
+        ({"messages": {"create": []}}, "Unknown word 'messages' in data"),
+        ({"title": {"push": "a"}}, "Unknown word 'push' in data.title; known are: set"),
+        ({"title": {"increment": 1}}, "Unknown word 'increment' in data.title"),
+        ({"revision": {"divide": 1}}, "'divide' in data.revision; known are: decrement, inc"),
+        ({"revision": {"increment": 1, "set": 1}}, "data.revision takes a value or exactly one"),
+        ({"revision": {}}, "data.revision takes a value or exactly one"),
+        ({"revision": {"increment": None}}, "data.revision.increment takes a value"),
+        ({"revision": {"increment": "1"}}, "data.revision.increment takes a value"),
+        ({"tags": {"push": 1}}, "data.tags.push takes a value"),
+        ({"tags": {"push": ["a", 1]}}, r"data.tags.push\[1\] takes a value"),
+        ({"tags": "a"}, "data.tags takes a value"),
+        ({"title": 1}, "data.title takes a value"),
+        ([], "data takes a dict"),
+    ],
+)
+def test_unknown_data_words_are_refused(data, message):
+    with pytest.raises(UnknownWordError, match=message):
+        changed(scope_of(Conversation), data)
+
+
+def test_a_new_row_has_nothing_to_increment():
+    with pytest.raises(UnknownWordError, match=r"'increment' in data\.revision; known are: set"):
+        created(scope_of(Conversation), {"revision": {"increment": 1}})
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"conversation": {"create": {}}}, "'create' in data.conversation; known are: connect"),
+        ({"conversation": ID}, "data.conversation takes a dict"),
+        ({"conversation": {}}, "data.conversation takes .* connect"),
+        ({"conversation": {"connect": {}}}, "data.conversation.connect takes id as well"),
+        ({"conversation": {"connect": {"title": "a"}}}, "Unknown word 'title'"),
+        ({"conversation": {"connect": {"id": None}}}, "data.conversation.connect.id takes"),
+        (
+            {"conversation_id": ID, "conversation": {"connect": {"id": ID}}},
+            "data.conversation_id takes one value",
+        ),
+    ],
+)
+def test_unknown_words_about_connecting_are_refused(data, message):
+    with pytest.raises(UnknownWordError, match=message):
+        created(scope_of(Message), data)

@@ -1,0 +1,16 @@
+from uuid import UUID
+
+from app.ids import new_id, parse_id
+
+
+def test_ids_sort_in_the_order_they_were_made():
+    made = [new_id() for _ in range(1000)]
+    assert sorted(made) == made
+    assert all(isinstance(made_id, UUID) and made_id.version == 7 for made_id in made)
+
+
+def test_only_the_canonical_spelling_is_an_id():
+    one = new_id()
+    assert parse_id(str(one)) == one
+    for spelling in (one.hex, f"{{{one}}}", f"urn:uuid:{one}", "", "chat-1", "x" * 36):
+        assert parse_id(spelling) is None

@@ -1,0 +1,105 @@
+import pytest
+
+from app.errors import SettingsError
+from app.settings import Settings
+
+SECRET = "0123456789abcdefghijklmnopqrstuvwxyz"
+GOOD = {
+    "DATABASE_URL": "postgres://parley_app:pw@db/parley?sslmode=require",
+    "SERVICE_AUTH_SECRET": SECRET,
+    "SERVICE_AUTH_ISSUER": "frontend",
+    "SERVICE_AUTH_AUDIENCE": "parley",
+}
+
+
+def faults_of(**changes):
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environ(GOOD | changes)
+    return raised.value.faults
+
+
+def test_little_is_required_and_the_rest_has_defaults():
+    settings = Settings.from_environ(GOOD)
+    assert settings.database_url == "postgresql+psycopg2://parley_app:pw@db/parley?sslmode=require"
+    assert (settings.max_history, settings.redis_cache_limit, settings.responder) == (
+        20,
+        50,
+        "recall",
+    )
+    assert not settings.uses_redis
+
+
+def test_every_fault_is_reported_at_once_by_name():
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environ({"DB_POOL_SIZE": "many", "MODEL_TIMEOUT": "-1", "LOG_FORMAT": "xml"})
+    assert set(raised.value.faults) == {
+        "DATABASE_URL",
+        "DB_POOL_SIZE",
+        "LOG_FORMAT",
+        "MODEL_TIMEOUT",
+        "SERVICE_AUTH_AUDIENCE",
+        "SERVICE_AUTH_ISSUER",
+        "SERVICE_AUTH_SECRET",
+    }
+    assert "DB_POOL_SIZE: must be a number." in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "secret", ["short", "x" * 31, "a" * 64, "changeme-000000000000000000000000", "12" * 32]
+)
+def test_a_short_or_guessable_secret_is_refused(secret):
+    assert "SERVICE_AUTH_SECRET" in faults_of(SERVICE_AUTH_SECRET=secret)
+
+
+def test_several_secrets_are_filed_by_key_id():
+    settings = Settings.from_environ(
+        GOOD | {"SERVICE_AUTH_SECRETS": f"new:{SECRET}1,old:{SECRET}2"}
+    )
+    assert settings.service_auth_secrets == {"new": f"{SECRET}1", "old": f"{SECRET}2", "": SECRET}
+
+
+def test_secrets_without_an_id_are_refused():
+    assert "SERVICE_AUTH_SECRETS" in faults_of(SERVICE_AUTH_SECRETS=SECRET)
+
+
+def test_a_value_can_come_from_a_file(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text(f"{SECRET}\n")
+    named = {name: value for name, value in GOOD.items() if name != "SERVICE_AUTH_SECRET"}
+    settings = Settings.from_environ(named | {"SERVICE_AUTH_SECRET_FILE": str(secret)})
+    assert settings.service_auth_secrets == {"": SECRET}
+
+
+def test_a_file_that_is_not_there_is_a_fault_of_the_variable_that_names_it():
+    assert "OPENAI_API_KEY_FILE" in faults_of(OPENAI_API_KEY_FILE="/nowhere/key")
+
+
+def test_the_database_can_be_named_in_parts():
+    parts = {
+        "DATABASE_URL": "",
+        "POSTGRES_HOST": "db",
+        "POSTGRES_USER": "parley_app",
+        "POSTGRES_PASSWORD": "p@ss/word",
+        "POSTGRES_DB": "chats",
+    }
+    settings = Settings.from_environ(GOOD | parts)
+    assert settings.database_url == "postgresql+psycopg2://parley_app:p%40ss%2Fword@db:5432/chats"
+
+
+def test_another_database_is_refused():
+    assert "DATABASE_URL" in faults_of(DATABASE_URL="sqlite:///chats.db")
+
+
+def test_a_redis_url_turns_the_cache_on_and_a_flag_turns_it_off():
+    named = GOOD | {"REDIS_URL": "redis://cache"}
+    assert Settings.from_environ(named).uses_redis
+    assert not Settings.from_environ(named | {"ENABLE_REDIS_CACHE": "false"}).uses_redis
+    assert "ENABLE_REDIS_CACHE" in faults_of(ENABLE_REDIS_CACHE="perhaps")
+    assert "REDIS_URL" in faults_of(REDIS_URL="http://cache")
+
+
+def test_no_secret_shows_in_a_settings_object():
+    shown = repr(Settings.from_environ(GOOD | {"OPENAI_API_KEY": "sk-very-secret"}))
+    assert SECRET not in shown
+    assert "sk-very-secret" not in shown
+    assert "pw@" not in shown

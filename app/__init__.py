@@ -10,12 +10,10 @@
 from flask import Flask
 from flask_migrate import Migrate
 
-from .blueprints.errors import handle_errors
 from .cli.tokens import tokens
 from .database import db
 from .extension import Parley, migrations_folder
 from .logs import configure_logs
-from .middleware.requests import start_request
 from .responders.base import (
     Contexts,
     Event,
@@ -51,8 +49,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or Settings.from_environ()
     configure_logs(settings)
     app = Parley(settings=settings).application()
-    app.before_request_funcs.setdefault(None, []).insert(0, start_request)
-    handle_errors(app)
     app.cli.add_command(tokens)
     Migrate(app, db, directory=str(migrations_folder()))
     return app

@@ -60,22 +60,26 @@ def _is_clean(value: str) -> bool:
     return (
         3 <= len(value) <= _MAX_OCTETS
         and value.count("@") == 1
-        and _REFUSED_CATEGORIES.isdisjoint(map(unicodedata.category, value))
+        and _is_visible(value)
         and len(value.encode()) <= _MAX_OCTETS
-        and unicodedata.is_normalized("NFC", value)
-        and unicodedata.is_normalized("NFKC", value)
+        and unicodedata.is_normalized("NFKC", value)  # and so NFC too
     )
+
+
+def _is_visible(text: str) -> bool:
+    return _REFUSED_CATEGORIES.isdisjoint(map(unicodedata.category, text))
 
 
 def _ascii_domain(domain: str) -> str:
     """The domain as A-labels; InvalidAddressError unless it is one that a mail can go to."""
     try:
-        ascii_domain = idna.encode(domain, strict=True)
-        # A label can be valid Punycode and still not the one that its own text encodes to.
-        is_stable = idna.encode(idna.decode(ascii_domain, strict=True), strict=True) == ascii_domain
+        ascii_domain = idna.encode(domain, strict=True).decode()
+        unicode_domain = idna.decode(ascii_domain, strict=True)
+        # Older idna takes Punycode that isn't the one that its own text encodes to.
+        is_stable = idna.encode(unicode_domain, strict=True).decode() == ascii_domain
     except UnicodeError as error:
         raise InvalidAddressError from error
-    labels = ascii_domain.decode().split(".")
-    if not is_stable or len(labels) < 2 or not labels[-1] or labels[-1].isdigit():
+    _, dot, top = ascii_domain.rpartition(".")
+    if not (is_stable and dot and top and not top.isdigit() and _is_visible(unicode_domain)):
         raise InvalidAddressError
-    return ".".join(labels)
+    return ascii_domain

@@ -132,6 +132,7 @@ def _engine(settings: Settings) -> Engine:
             "options": _timeouts(settings),
         },
     )
+    engine.dialect.set_isolation_level = _switch_autocommit  # type: ignore[method-assign]
     event.listen(engine, "connect", _refuse_unsafe_role)
     event.listen(engine, "before_cursor_execute", _send_owner_along, retval=True)
     event.listen(engine, "after_cursor_execute", _slow_statement_log(settings.db_slow_query_ms))
@@ -146,6 +147,15 @@ def _timeouts(settings: Settings) -> str:
         "idle_in_transaction_session_timeout": settings.db_statement_timeout,
     }
     return " ".join(f"-c {name}={round(limit * 1000)}" for name, limit in limits.items())
+
+
+def _switch_autocommit(connection: Any, level: str) -> None:
+    """AUTOCOMMIT or not, without a word to the server.
+
+    SQLAlchemy's own way sends `SET default_transaction_isolation` whenever it switches back: a
+    second round trip for each statement.
+    """
+    connection.autocommit = level == "AUTOCOMMIT"
 
 
 def _refuse_unsafe_role(connection: Any, _record: object) -> None:

@@ -1,20 +1,25 @@
 """Parley in a Flask application: the composition root. All wiring is here."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from alembic.script import ScriptDirectory
 from flask import Flask
-from flask_smorest import Api
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from . import models
 from .blueprints import chat, conversations, docs, fallback, health
+from .blueprints.api import Api
+from .blueprints.errors import handle_errors
 from .cache.client import RedisClient
 from .cache.messages import MessageCache
 from .database import Database
 from .errors import SettingsError, SetupError, UnavailableError
+from .logs import join_logs
 from .responders.base import Answer, Responder
+from .responders.openai import OpenAIResponder
 from .responders.registry import resolve
 from .services import Services
 from .services.answers import AnswerService
@@ -30,8 +35,8 @@ from .services.users import UserService
 from .settings import Settings
 from .streaming.runner import Runner
 
-BLUEPRINTS = (conversations, chat, health, docs, fallback)
-_CONFIG_PREFIX = "PARLEY"
+BLUEPRINTS = (conversations, chat, health, docs)
+_PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _NO_REDIS = "redis://127.0.0.1"  # never asked: the cache is off then
 
 
@@ -51,6 +56,7 @@ class Parley:
         *,
         settings: Settings | None = None,
     ) -> None:
+        join_logs()
         self.settings = settings or Settings.from_environ()
         self.database = Database.from_settings(self.settings)
         self.redis = RedisClient(self.settings.redis_url or _NO_REDIS)
@@ -58,14 +64,21 @@ class Parley:
         self.services = self._compose(responder)
 
     def init_app(self, app: Flask, url_prefix: str = "/parley") -> None:
-        """Serves the API under `url_prefix` of `app`, whose own pages stay as they are."""
-        if not url_prefix.startswith("/"):
-            raise SetupError("url_prefix must begin with a slash: the root is the host's own.")
-        self._serve(app, url_prefix.rstrip("/"))
+        """Serves the API under `url_prefix` of `app`, whose own pages stay as they are.
+
+        Raises SetupError: no prefix of its own, or a Parley is there already.
+        """
+        prefix = _checked(url_prefix)
+        if "parley" in app.extensions:
+            raise SetupError("This application has a Parley already.")
+        self._serve(app, prefix)
 
     def mount(self, host: Flask, prefix: str) -> Flask:
-        """Serves the API as an application of its own under `prefix`; nothing is shared."""
-        inner = self.application()
+        """Serves the API as an application of its own under `prefix`; nothing is shared.
+
+        Raises SetupError: no prefix of its own.
+        """
+        prefix, inner = _checked(prefix), self.application()
         host.wsgi_app = DispatcherMiddleware(  # type: ignore[method-assign]
             host.wsgi_app, {prefix: inner.wsgi_app}
         )
@@ -75,6 +88,8 @@ class Parley:
         """A Flask application that is Parley alone."""
         app = Flask(__package__ or "parley", static_folder=None)
         self._serve(app, "")
+        handle_errors(app)
+        app.register_error_handler(MethodNotAllowed, fallback.refuse)
         return app
 
     def start(self) -> None:
@@ -86,11 +101,12 @@ class Parley:
         self.runner.close()
         self.database.close()
         self.redis.close()
+        if self._own_model:
+            self._own_model.close()
 
-    def openapi(self) -> dict[str, Any]:
-        """The API's description (OpenAPI 3.1)."""
-        description: dict[str, Any] = self._api.spec.to_dict()
-        return description
+    def openapi(self, server: str = "/") -> dict[str, Any]:
+        """The API's description (OpenAPI 3.1), for clients that reach it at `server`."""
+        return self._api.description(server)
 
     def owner_url(self) -> str:
         """Who migrates. Raises SettingsError when DATABASE_OWNER_URL is not set."""
@@ -101,10 +117,10 @@ class Parley:
     def _serve(self, app: Flask, url_prefix: str) -> None:
         self._check_role()
         app.extensions["parley"] = self
-        self._api = _Api(app, config_prefix=_CONFIG_PREFIX, spec_kwargs=_description(url_prefix))
+        self._api = Api(app, url_prefix, version=health.running_version())
         for module in BLUEPRINTS:
-            own = module.blueprint.url_prefix or ""
-            self._api.register_blueprint(module.blueprint, url_prefix=url_prefix + own or None)
+            self._api.register_blueprint(module.blueprint)
+        app.register_blueprint(fallback.blueprint, url_prefix=url_prefix or None)
 
     def _check_role(self) -> None:
         """A role that could walk around row-level security is refused; a store away is not."""
@@ -126,6 +142,10 @@ class Parley:
         conversations = ConversationService(database, history=history, messages=messages)
         runs = RunService(database)
         self.runner = Runner(runs.reap)
+        chosen = _responder(responder, settings, SearchService(database))
+        self._own_model: OpenAIResponder | None = None
+        if isinstance(chosen, OpenAIResponder) and chosen is not responder:
+            self._own_model = chosen
         return Services(
             chat=ChatService(
                 database,
@@ -135,7 +155,7 @@ class Parley:
                 answers=AnswerService(database, self.runner),
                 runs=runs,
                 runner=self.runner,
-                responder=_responder(responder, settings, SearchService(database)),
+                responder=chosen,
                 limits=ChatLimits(
                     max_history=settings.max_history,
                     max_history_tokens=settings.max_history_tokens,
@@ -156,15 +176,6 @@ class Parley:
             ),
             users=UserService(database),
         )
-
-
-class _Api(Api):  # type: ignore[misc]
-    """flask-smorest without its hold on the host's error pages."""
-
-    DEFAULT_ERROR_RESPONSE_NAME = None
-
-    def _register_error_handlers(self) -> None:
-        """Our blueprints have handlers of their own."""
 
 
 def migrations_folder() -> Path:
@@ -192,13 +203,9 @@ def _responder(
     )
 
 
-def _description(url_prefix: str) -> dict[str, Any]:
-    bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-    return {
-        "title": "Parley",
-        "version": health.running_version(),
-        "openapi_version": "3.1.0",
-        "servers": [{"url": url_prefix or "/"}],
-        "components": {"securitySchemes": {"bearer": bearer}},
-        "security": [{"bearer": []}],
-    }
+def _checked(prefix: str) -> str:
+    """A prefix without a slash at its end."""
+    plain = prefix.removesuffix("/")
+    if not _PREFIX.fullmatch(plain):
+        raise SetupError(f"{prefix!r} is no prefix like /api: the root is the host's own.")
+    return plain

@@ -15,6 +15,7 @@ _SHARED: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+_PLAIN = structlog.processors.KeyValueRenderer(key_order=["event"])
 
 
 def configure_logs(settings: Settings) -> None:
@@ -28,6 +29,16 @@ def configure_logs(settings: Settings) -> None:
     logging.basicConfig(handlers=[_handler(settings)], level=settings.log_level, force=True)
     for chatty in ("httpx2", "httpcore2", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def join_logs() -> None:
+    """Sends what we log to the host's logging, unless the host has structlog set up its way."""
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[structlog.stdlib.filter_by_level, *_SHARED[:1], _PLAIN],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.stdlib.BoundLogger,
+        )
 
 
 def _handler(settings: Settings) -> logging.Handler:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import hypothesis
 import psycopg2
 import pytest
 import redis
@@ -19,6 +20,11 @@ from psycopg2 import sql
 from app.embedded import create_database, servers
 
 pytest_plugins = ["tests.fixtures"]
+
+# No deadlines: a busy machine is no bug. HYPOTHESIS_PROFILE=thorough looks longer.
+hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 _UNIT = Path(__file__).parent / "unit"
 

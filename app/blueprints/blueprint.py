@@ -4,8 +4,9 @@ Answers are written by the house's own JSON, so that a host's JSON provider neit
 nor is changed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
+from http import HTTPStatus
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 
-from ..errors import FieldFault, InvalidFieldsError, MalformedError, MediaTypeError
+from ..errors import FieldFault, InvalidFieldsError, MalformedError, MediaTypeError, TooLargeError
 from ..json_text import dumps
 from ..middleware.identity import require_identity
 from ..middleware.requests import finish_request, start_request
@@ -23,6 +24,7 @@ from ..storable import check_storable
 from .errors import handle_errors
 
 View = Callable[..., Any]
+TEXT = {"type": "string"}
 
 
 class StrictParser(FlaskParser):
@@ -33,7 +35,7 @@ class StrictParser(FlaskParser):
     def load_json(self, req: Request, schema: Schema) -> Any:  # noqa: ARG002
         if not req.is_json:
             raise MediaTypeError
-        return read_json(req.get_data())
+        return read_json(_body(req))
 
     def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:
         by_location: Mapping[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
@@ -43,10 +45,26 @@ class StrictParser(FlaskParser):
 
 
 class Blueprint(SmorestBlueprint):  # type: ignore[misc]
+    """`name` is the tag in the documentation; endpoints begin with `parley_<name>`.
+
+    `parameters` are the path's, each with what it means.
+    """
+
     ARGUMENTS_PARSER = StrictParser()
 
-    def __init__(self, name: str, *, url_prefix: str, description: str, is_public: bool = False):
-        super().__init__(name, __name__, url_prefix=url_prefix, description=description)
+    def __init__(
+        self,
+        name: str,
+        *,
+        url_prefix: str,
+        description: str,
+        is_public: bool = False,
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"parley_{name}", __name__, url_prefix=url_prefix, description=description)
+        self.tag = name
+        self.is_public = is_public
+        self.parameters = parameters or {}
         self.before_request(start_request)
         if not is_public:
             self.before_request(require_identity)
@@ -69,6 +87,45 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
 
         return decorate
 
+    def fails(self, *statuses: int) -> Callable[[View], View]:
+        """Documents problems that do not follow from the operation's form."""
+
+        def decorate(view: View) -> View:
+            responses = _apidoc(view).setdefault("response", {}).setdefault("responses", {})
+            for status in statuses:
+                responses.setdefault(status, [HTTPStatus(status).name])
+            return view
+
+        return decorate
+
+    def add_url_rule(
+        self, rule: str, endpoint: str | None = None, view_func: Any = None, **options: Any
+    ) -> None:
+        """Adds to the documentation what follows from the form. OPTIONS is the fallback's."""
+        view_func.provide_automatic_options = False
+        self.fails(*self._usual_problems(rule, view_func))(view_func)
+        name = f"{self.tag}_{endpoint or view_func.__name__}"
+        manual = _apidoc(view_func).setdefault("manual_doc", {})
+        manual |= {"operationId": name} | ({"security": []} if self.is_public else {})
+        options |= {"tags": [self.tag], "parameters": self._path_parameters(rule)}
+        super().add_url_rule(rule, endpoint, view_func, **options)
+
+    def _path_parameters(self, rule: str) -> list[dict[str, str]]:
+        return [
+            {"in": "path", "name": name, "description": meaning}
+            for name, meaning in self.parameters.items()
+            if f"{name}>" in rule
+        ]
+
+    def _usual_problems(self, rule: str, view: View) -> Iterator[int]:
+        arguments = _apidoc(view).get("arguments", {}).get("parameters", ())
+        if not self.is_public:
+            yield from (401, 503)
+        if "<" in rule:
+            yield 404
+        if any(argument["in"] == "json" for argument in arguments):
+            yield from (400, 413, 415)
+
 
 def json_response(
     body: Any, *, status: int = 200, headers: dict[str, str] | None = None
@@ -76,6 +133,14 @@ def json_response(
     """A JSON answer; bytes are taken as JSON that is ready."""
     text = body if isinstance(body, bytes) else dumps(body)
     return Response(text, status, headers, content_type="application/json")
+
+
+def described(**headers: str) -> dict[str, Any]:
+    """Headers of an answer for the documentation, each with what it means."""
+    return {
+        name: {"description": meaning, "schema": {"type": "string"}}
+        for name, meaning in headers.items()
+    }
 
 
 def read_json(body: bytes) -> Any:
@@ -89,10 +154,24 @@ def read_json(body: bytes) -> Any:
         raise MalformedError(f"The request body is not valid JSON ({place}).") from None
 
 
+def _body(req: Request) -> bytes:
+    """The whole body. One sent in chunks is cut at the limit by werkzeug, not refused."""
+    body = req.get_data()
+    if req.content_length is None and len(body) == req.max_content_length:
+        raise TooLargeError
+    return body
+
+
 def page_link(**changes: Any) -> dict[str, str]:
     """A Link header to the next page: this address with other query values (RFC 8288)."""
     query = urlencode({**request.args.to_dict(), **changes})
     return {"Link": f'<{request.base_url}?{query}>; rel="next"'}
+
+
+def _apidoc(view: View) -> dict[str, Any]:
+    """What flask-smorest's decorators have noted about a view."""
+    noted: dict[str, Any] = vars(view).setdefault("_apidoc", {})
+    return noted
 
 
 def _dumper(schema: Any) -> Callable[[Any], Any]:

@@ -6,6 +6,8 @@ from flask import Response, url_for
 
 from ..json_text import dumps
 from ..schemas.conversations import (
+    APPEND_EXAMPLE,
+    CONVERSATION_EXAMPLE,
     AppendAnswer,
     AppendRequest,
     ConversationCreate,
@@ -22,20 +24,23 @@ from ..schemas.conversations import (
 )
 from ..services.history import Reading
 from ..services.messages import Draft
-from .blueprint import Blueprint, json_response, page_link
+from .blueprint import Blueprint, described, json_response, page_link
 from .current import owner, services
 
 blueprint = Blueprint(
-    "parley_conversations",
+    "conversations",
     url_prefix="/conversations",
     description="Own conversations and their messages",
+    parameters={"conversation_id": "The conversation's id, or the client's own id for it."},
 )
 _record = ConversationRecord()
+_PLACE = described(Location="Where the conversation is read.")
+_NEXT = described(Link='The next page, with rel="next" (RFC 8288); none at the end.')
 
 
 @blueprint.get("")
 @blueprint.arguments(ListQuery, location="query")
-@blueprint.response(200, ConversationPage)
+@blueprint.response(200, ConversationPage, headers=_NEXT)
 def search(query: dict[str, Any]) -> Any:
     """Own conversations, newest activity first"""
     page = services.conversations.page(owner(), **query)
@@ -45,9 +50,12 @@ def search(query: dict[str, Any]) -> Any:
 
 
 @blueprint.post("")
-@blueprint.arguments(ConversationCreate)
-@blueprint.response(201, ConversationWithMessages)
-@blueprint.alt_response(200, schema=ConversationWithMessages, description="Made before")
+@blueprint.fails(404, 409)
+@blueprint.arguments(ConversationCreate, example=CONVERSATION_EXAMPLE)
+@blueprint.response(201, ConversationWithMessages, headers=_PLACE)
+@blueprint.alt_response(
+    200, schema=ConversationWithMessages, description="Made before", headers=_PLACE
+)
 def create(body: dict[str, Any]) -> Response:
     """Make a conversation, with its first messages if there are any"""
     drafts = [Draft(**message) for message in body.pop("messages", ())]
@@ -86,7 +94,7 @@ def delete(query: dict[str, Any], conversation_id: str) -> dict[str, Any]:
 
 @blueprint.get("/<string(maxlength=64):conversation_id>/messages")
 @blueprint.arguments(MessagesQuery, location="query")
-@blueprint.response(200, MessagePage)
+@blueprint.response(200, MessagePage, headers=_NEXT)
 def search_messages(query: dict[str, Any], conversation_id: str) -> Response:
     """Messages of the active path, oldest first, a page from the end or around a message"""
     page = services.conversations.turns(owner(), conversation_id, **query)
@@ -99,7 +107,8 @@ def search_messages(query: dict[str, Any], conversation_id: str) -> Response:
 
 
 @blueprint.post("/<string(maxlength=64):conversation_id>/messages")
-@blueprint.arguments(AppendRequest)
+@blueprint.fails(409)
+@blueprint.arguments(AppendRequest, example=APPEND_EXAMPLE)
 @blueprint.response(201, AppendAnswer)
 @blueprint.alt_response(200, schema=AppendAnswer, description="Stored before: nothing changed")
 def create_messages(body: dict[str, Any], conversation_id: str) -> Response:

@@ -13,7 +13,7 @@ services = cast(Services, LocalProxy(lambda: current_app.extensions["parley"].se
 
 def identity() -> Identity:
     """Who asks."""
-    return cast(Identity, g.identity)
+    return cast(Identity, g.parley_identity)
 
 
 def owner() -> str:

@@ -3,18 +3,36 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from flask import Response, current_app, send_from_directory
+from flask import Response, current_app, send_from_directory, url_for
 from werkzeug.exceptions import NotFound
 
-from .blueprint import Blueprint, json_response
+from .blueprint import TEXT, Blueprint, json_response
 
-blueprint = Blueprint("parley_docs", url_prefix="", description="This description", is_public=True)
+blueprint = Blueprint(
+    "docs",
+    url_prefix="",
+    description="This description",
+    is_public=True,
+    parameters={"asset": "The file's name, as the page has it."},
+)
 
-_ASSETS = {"swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"}
+_TYPES = {
+    "start.js": "text/javascript",
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+_DAY = 86_400  # seconds
 _START = """SwaggerUIBundle({
   url: "openapi.json", dom_id: "#docs", deepLinking: true, persistAuthorization: false,
 });
 """
+# Swagger UI styles its parts in place and keeps its icons in data: URLs.
+_ITSELF_ONLY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -30,28 +48,34 @@ _PAGE = """<!doctype html>
 
 
 @blueprint.get("/openapi.json")
-@blueprint.response(200)
+@blueprint.response(200, {"type": "object"})
 def read() -> Response:
     """The API as OpenAPI 3.1"""
-    return json_response(current_app.extensions["parley"].openapi())
+    server = url_for(".read").removesuffix("/openapi.json") or "/"
+    return json_response(current_app.extensions["parley"].openapi(server))
 
 
 @blueprint.get("/docs")
-@blueprint.response(200, content_type="text/html")
+@blueprint.response(200, TEXT, content_type="text/html")
 def read_page() -> Response:
     """The API to read and to try"""
-    return Response(_PAGE, content_type="text/html; charset=utf-8")
+    headers = {"Content-Security-Policy": _ITSELF_ONLY}
+    return Response(_PAGE, headers=headers, content_type="text/html; charset=utf-8")
 
 
 @blueprint.get("/docs/<asset>")
-@blueprint.response(200)
+@blueprint.response(200, TEXT, content_type="text/javascript")
+@blueprint.alt_response(200, schema=TEXT, content_type="text/css")
+@blueprint.alt_response(200, schema={}, content_type="image/png")
 def read_asset(asset: str) -> Response:
     """A file of the page above"""
     if asset == "start.js":
         return Response(_START, content_type="text/javascript; charset=utf-8")
-    if asset not in _ASSETS:
+    if asset not in _TYPES:
         raise NotFound
-    return send_from_directory(_assets_folder(), asset, max_age=86400)
+    return send_from_directory(
+        _assets_folder(), asset, mimetype=_TYPES[asset], max_age=_DAY, conditional=False
+    )
 
 
 def _assets_folder() -> Path:

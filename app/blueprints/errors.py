@@ -4,9 +4,9 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from flask import Flask, Response, g
+from flask import Flask, Response
 from flask.blueprints import Blueprint
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, default_exceptions
 
 from ..errors import (
     ConflictError,
@@ -26,6 +26,7 @@ from ..errors import (
     places,
 )
 from ..json_text import dumps
+from ..middleware.requests import request_id
 
 log = structlog.get_logger(__name__)
 
@@ -67,19 +68,25 @@ def problem(
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
-        "instance": f"urn:request:{g.request_id}",
+        "instance": f"urn:request:{request_id()}",
         "code": code,
-        "request_id": g.request_id,
+        "request_id": request_id(),
         "errors": [],
         **more,
     }
+    headers = {"X-Request-Id": request_id()} | (headers or {})
     return Response(dumps(body), status, headers, content_type="application/problem+json")
 
 
 def handle_errors(scope: Blueprint | Flask) -> None:
-    """Lets a blueprint, or a whole application of our own, answer every error as a problem."""
+    """Lets a blueprint, or a whole application of our own, answer every error as a problem.
+
+    A host's page for one status would go before our handler for all of them: hence each.
+    """
+    for status in default_exceptions:
+        scope.register_error_handler(status, http_problem)
+    scope.register_error_handler(HTTPException, http_problem)
     scope.register_error_handler(ParleyError, _parley_error)
-    scope.register_error_handler(HTTPException, _http_error)
     scope.register_error_handler(Exception, _unexpected_error)
 
 
@@ -99,9 +106,10 @@ def _headers(error: ParleyError) -> dict[str, str]:
     return {}
 
 
-def _http_error(error: HTTPException) -> Response | HTTPException:
+def http_problem(error: HTTPException) -> Response | HTTPException:
+    """An error of the router or of a hook in our words; a redirect stays what it is."""
     status = error.code or 500
-    if error.response is not None or status < 400:  # a redirect of the router's
+    if error.response is not None or status < 400:
         return error
     code, detail = _SENTENCES.get(status, ("http_error", HTTPStatus(status).phrase + "."))
     allowed = getattr(error, "valid_methods", None)

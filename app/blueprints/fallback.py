@@ -1,23 +1,30 @@
-"""Whatever is not there, or not in this way: 404 and 405 in the API's own words."""
+"""Whatever is not there, or not in this way: 404 and 405 in the API's own words, and OPTIONS.
 
-from typing import NoReturn
+Within a host, a method that HTTP's own documents do not know (PURGE, say) stays the host's 405.
+"""
 
-from flask import current_app, request
+from flask import Response, current_app, request
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from .blueprint import Blueprint
+from .errors import http_problem
 
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 
-blueprint = Blueprint("parley_fallback", url_prefix="", description="", is_public=True)
+blueprint = Blueprint("fallback", url_prefix="", description="", is_public=True)
 
 
-@blueprint.route("/", methods=METHODS, endpoint="root")
+@blueprint.route("/", methods=METHODS, endpoint="root", strict_slashes=False)
 @blueprint.route("/<path:_unknown>", methods=METHODS, endpoint="unknown")
-@blueprint.doc(hidden=True)
-def refuse(_unknown: str = "") -> NoReturn:
+def refuse(_unknown: object = "") -> Response:
+    """Answers for a path that nothing serves, or not by this method"""
     allowed = [method for method in METHODS if _is_served(method)]
-    raise MethodNotAllowed(allowed) if allowed else NotFound
+    if not allowed:
+        return http_problem(NotFound())
+    allowed.append("OPTIONS")
+    if request.method == "OPTIONS":
+        return Response(status=204, headers={"Allow": ", ".join(sorted(allowed))})
+    return http_problem(MethodNotAllowed(allowed))
 
 
 def _is_served(method: str) -> bool:

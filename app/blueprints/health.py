@@ -4,24 +4,30 @@ from importlib.metadata import PackageNotFoundError, version
 
 from flask import Response
 
-from .blueprint import Blueprint, json_response
+from ..schemas.health import Life, Readiness, Version
+from .blueprint import Blueprint, described, json_response
 from .current import services
 
 blueprint = Blueprint(
-    "parley_health", url_prefix="", description="Health of this process", is_public=True
+    "health", url_prefix="", description="Health of this process", is_public=True
 )
 
 
 @blueprint.get("/livez")
-@blueprint.response(200)
+@blueprint.response(200, Life)
 def live() -> dict[str, str]:
     """Whether the process runs"""
     return {"status": "ok"}
 
 
 @blueprint.get("/readyz")
-@blueprint.response(200)
-@blueprint.alt_response(503, description="PostgreSQL is away, or not migrated")
+@blueprint.response(200, Readiness)
+@blueprint.alt_response(
+    503,
+    schema=Readiness,
+    description="PostgreSQL is away, or not migrated",
+    headers=described(**{"Retry-After": "Seconds until asking again makes sense."}),
+)
 def ready() -> Response:
     """Whether the process can serve: PostgreSQL and its migrations; Redis may be away"""
     health = services.health.check()
@@ -38,7 +44,7 @@ def ready() -> Response:
 
 
 @blueprint.get("/version")
-@blueprint.response(200)
+@blueprint.response(200, Version)
 def read_version() -> dict[str, str]:
     """The version that runs"""
     return {"version": running_version()}

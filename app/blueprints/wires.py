@@ -23,8 +23,8 @@ def wanted_wire(named: str | None, accepted: MIMEAccept) -> str:
     """`?wire=` decides, then Accept; existing clients, which accept anything, expect text."""
     if named:
         return named
-    explicit = [kind for kind, _ in accepted if kind in _BY_TYPE]
-    return _BY_TYPE[explicit[0]] if explicit else "text"
+    kinds = [kind.partition(";")[0].lower() for kind, quality in accepted if quality > 0]
+    return next((_BY_TYPE[kind] for kind in kinds if kind in _BY_TYPE), "text")
 
 
 def respond(events: Events, wire: str) -> Response:

@@ -1,4 +1,4 @@
-"""Bearer JWT → `g.identity`, before any guarded view."""
+"""Bearer JWT → `g.parley_identity` (a host may have an identity of its own), before any guarded view."""
 
 from flask import current_app, g, request
 
@@ -12,5 +12,5 @@ def require_identity() -> None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise IdentityError
-    g.identity = services.tokens.verify(token.strip())
-    services.users.see(g.identity)
+    g.parley_identity = services.tokens.verify(token.strip())
+    services.users.see(g.parley_identity)

@@ -1,38 +1,55 @@
-"""Request ids and one log line a request, without a word of what was said."""
+"""Request ids and one log line a request, without a word of what was said.
+
+What is kept of a request stands in its WSGI environment: `g` is the host's.
+"""
 
 import re
 import time
+from typing import cast
 
 import structlog
-from flask import Response, current_app, g, request
+from flask import Response, current_app, request
 
 from ..ids import new_id
 
 log = structlog.get_logger("parley.request")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID, _STARTED, _LOGGED = "parley.request_id", "parley.started", "parley.logged"
+
+
+def request_id() -> str:
+    """This request's id: its sender's, if that is a plain one, else a new one."""
+    if _ID not in request.environ:
+        given = request.headers.get("X-Request-Id", "")
+        request.environ[_ID] = given if _REQUEST_ID.fullmatch(given) else str(new_id())
+    return cast(str, request.environ[_ID])
 
 
 def start_request() -> None:
-    """Gives the request an id, its sender's if that is a plain one, and bounds its body."""
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else str(new_id())
-    g.request_started = time.perf_counter()
+    """Gives the request an id, starts its clock and bounds its body."""
+    request.environ[_LOGGED] = structlog.contextvars.bind_contextvars(request_id=request_id())
+    request.environ[_STARTED] = time.perf_counter()
     request.max_content_length = current_app.extensions["parley"].settings.max_body_bytes
-    structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
 def finish_request(response: Response) -> Response:
-    """Sends the id back and logs: for a stream, the time until its first byte."""
-    response.headers["X-Request-Id"] = g.request_id
+    """Sends the id back and logs: for a stream, the time until its first byte.
+
+    A host's hook that answers or fails before us leaves nothing to log.
+    """
+    if _ID not in request.environ:
+        return response
+    response.headers["X-Request-Id"] = request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
-    log.info(
-        "request",
-        method=request.method,
-        route=request.url_rule.rule if request.url_rule else None,
-        status=response.status_code,
-        duration_ms=round((time.perf_counter() - g.request_started) * 1000, 1),
-    )
-    structlog.contextvars.unbind_contextvars("request_id")
+    if _STARTED in request.environ:
+        log.info(
+            "request",
+            method=request.method,
+            route=request.url_rule.rule if request.url_rule else None,
+            status=response.status_code,
+            duration_ms=round((time.perf_counter() - request.environ[_STARTED]) * 1000, 1),
+        )
+        structlog.contextvars.reset_contextvars(**request.environ.pop(_LOGGED))
     return response

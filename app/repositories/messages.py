@@ -86,7 +86,7 @@ _BEFORE = (
 _AFTER = _OF_CONVERSATION + f"AND m.is_active AND m.seq > {_SEQ} ORDER BY m.seq LIMIT %(take)s"
 
 _SENT_BEFORE = f"""
-SELECT {_SHOWN}, encode(m.payload_sha256, 'hex') AS payload_sha256, c.revision
+SELECT {_SHOWN}, encode(m.payload_sha256, 'hex') AS payload_sha256, c.revision, c.title
 FROM messages m JOIN conversations c ON c.id = m.conversation_id
 WHERE m.conversation_id = %(conversation_id)s AND m.user_email = %(owner)s
     AND m.client_message_id = ANY(%(client_message_ids)s)
@@ -131,11 +131,12 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A stored turn, the SHA-256 of its payload (hex), and its conversation's revision now."""
+    """A stored turn, the SHA-256 of its payload (hex), and its conversation's state now."""
 
     turn: Turn
     payload_sha256: str | None
     revision: int
+    title: str | None
 
 
 class MessageRepository(Repository[Message]):
@@ -193,7 +194,9 @@ class MessageRepository(Repository[Message]):
         """What is stored under client ids, by client_message_id."""
         rows = self._run(_SENT_BEFORE, conversation_id, client_message_ids=list(client_message_ids))
         return {
-            row.client_message_id: SentMessage(_turn(row), row.payload_sha256, row.revision)
+            row.client_message_id: SentMessage(
+                _turn(row), row.payload_sha256, row.revision, row.title
+            )
             for row in rows
         }
 

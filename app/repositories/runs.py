@@ -129,8 +129,8 @@ class RunRepository(Repository[Run]):
             "run_id": run_id,
             "attempt": attempt,
             "log_id": log_id,
-            "parts": ending.parts and dumps(ending.parts).decode(),
-            "contexts": ending.contexts and dumps(ending.contexts).decode(),
+            "parts": _json(ending.parts),
+            "contexts": _json(ending.contexts),
             "contexts_retrieved": len(ending.contexts or ()),
         }
         rows = self.session.run(_FINISH, values) or self.session.run(_FINISHED, values)
@@ -144,3 +144,7 @@ class RunRepository(Repository[Run]):
     def claim_expired(self, max_runs: int) -> list[Any]:
         """Takes over runs whose lease is over, of any owner: rows of run_id, owner, attempt."""
         return self.session.run(_CLAIM_EXPIRED, {"max_runs": max_runs})
+
+
+def _json(items: list[dict[str, Any]] | None) -> str | None:
+    return dumps(items).decode() if items else None

@@ -1,6 +1,6 @@
 """What a responder is: something that answers a prompt with a stream of events."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -88,5 +88,10 @@ class FunctionResponder:
     answer: Answer
 
     def stream(self, prompt: Prompt) -> Iterable[Event]:
-        for event in self.answer(prompt):
-            yield TextDelta(event) if isinstance(event, str) else event
+        events = self.answer(prompt)
+        try:
+            for event in events:
+                yield TextDelta(event) if isinstance(event, str) else event
+        finally:
+            if isinstance(events, Generator):
+                events.close()

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
@@ -6,6 +6,9 @@ from .conversations import Message
 from .fields import ClientId, mode, model, spoken
 
 WIRES = ("text", "sse", "json")
+
+
+CHAT_EXAMPLE = {"message": "What should I see in Huế?", "client_message_id": "q-1"}
 
 
 class SaidMessage(Schema):
@@ -19,6 +22,9 @@ class SaidMessage(Schema):
 
 
 class ChatRequest(Schema):
+    class Meta:
+        json_schema: ClassVar = {"oneOf": [{"required": ["message"]}, {"required": ["messages"]}]}
+
     conversation_id = ClientId(
         allow_none=True,
         metadata={"description": "An id of ours, or a client's own: an unknown one is made."},
@@ -45,7 +51,10 @@ class ChatRequest(Schema):
 
 
 class ChatQuery(Schema):
-    wire = fields.String(validate=validate.OneOf(WIRES))
+    wire = fields.String(
+        validate=validate.OneOf(WIRES),
+        metadata={"description": "The form of the answer; else Accept decides, else it is text."},
+    )
 
 
 class ChatAnswer(Schema):
@@ -53,6 +62,17 @@ class ChatAnswer(Schema):
     user_message_id = fields.UUID(required=True)
     revision = fields.Integer(required=True)
     message = fields.Nested(Message, required=True)
+
+
+class ChatEvent(Schema):
+    """Documents what streaming.encoders writes: one of the events of a stream."""
+
+    event = fields.String(
+        required=True,
+        validate=validate.OneOf(("message", "delta", "reasoning", "contexts", "done", "error")),
+    )
+    id = fields.String(required=True, metadata={"pattern": "^[0-9]+$"})
+    data = fields.String(required=True, metadata={"contentMediaType": "application/json"})
 
 
 def _check_last(messages: list[dict[str, str]]) -> None:

@@ -1,9 +1,22 @@
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from ..ids import parse_id
-from .fields import ClientId, Timestamp, limit, mode, model, spoken, tags, title
+from .fields import ClientId, Timestamp, WholeNumber, limit, mode, model, spoken, tags, title
+
+
+CONVERSATION_EXAMPLE = {
+    "title": "A week in Huế",
+    "tags": ["travel"],
+    "messages": [{"role": "user", "content": "What should I see in Huế?"}],
+}
+APPEND_EXAMPLE = {
+    "messages": [
+        {"role": "user", "content": "And in Hội An?", "client_message_id": "q-2"},
+        {"role": "assistant", "content": "The old town.", "client_message_id": "a-2"},
+    ]
+}
 
 
 class MessageCreate(Schema):
@@ -14,7 +27,7 @@ class MessageCreate(Schema):
     client_message_id = ClientId()
     parts = fields.List(fields.Dict(keys=fields.String()), validate=validate.Length(1, 100))
     model = model()
-    tokens_used = fields.Integer(strict=True, validate=validate.Range(0, 2**31 - 1))
+    tokens_used = WholeNumber(validate=validate.Range(0, 2**31 - 1))
     metadata = fields.Dict(keys=fields.String())
 
 
@@ -34,6 +47,13 @@ class AppendRequest(_Messages):
 
 
 class ConversationCreate(_Messages):
+    class Meta:
+        # Sent again, the whole is known by client_id and each message by its own id.
+        json_schema: ClassVar = {
+            "if": {"required": ["client_id"]},
+            "then": {"properties": {"messages": {"items": {"required": ["client_message_id"]}}}},
+        }
+
     client_id = ClientId(
         metadata={
             "description": "The client's own id, no UUID: the same again makes no second "
@@ -61,6 +81,9 @@ class ConversationCreate(_Messages):
 
 
 class ConversationUpdate(Schema):
+    class Meta:
+        json_schema: ClassVar = {"minProperties": 1}
+
     title = title()
     mode = mode(allow_none=True)
     tags = tags()

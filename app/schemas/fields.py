@@ -1,5 +1,6 @@
 """Fields that several schemas share."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -7,6 +8,12 @@ from marshmallow import ValidationError, fields, validate
 
 from ..clock import timestamp
 
+# Controls, line ends, marks that reorder text. Joiners stay: emoji and Persian need them.
+_PRINTABLE = (
+    r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f"
+    r"\u2028-\u202e\u2066-\u2069\ufeff]+$"
+)
+_SPOKEN = {"pattern": r"\S"}
 MODES = ("fast", "balanced", "quality", "adaptive")
 
 
@@ -21,16 +28,30 @@ class ClientId(fields.String):
     """An id that a client made: any printable string of 1 to 64 characters."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(validate=[validate.Length(1, 64), _check_printable], **kwargs)
+        known = {"pattern": _PRINTABLE} | kwargs.pop("metadata", {})
+        check = [validate.Length(1, 64), _check_printable]
+        super().__init__(validate=check, metadata=known, **kwargs)
+
+
+class WholeNumber(fields.Integer):
+    """An integer as JSON has it: 2.0 is one, "2" is none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(strict=True, **kwargs)
+
+    def _validated(self, value: Any) -> int:
+        is_whole = isinstance(value, float) and value.is_integer()
+        return super()._validated(int(value) if is_whole else value)
 
 
 def spoken(**kwargs: Any) -> fields.String:
     """A text that says something: not empty, not only white space."""
-    return fields.String(validate=_check_spoken, **kwargs)
+    return fields.String(validate=_check_spoken, metadata=_SPOKEN, **kwargs)
 
 
 def title(**kwargs: Any) -> fields.String:
-    return fields.String(validate=[validate.Length(1, 500), _check_spoken], **kwargs)
+    check = [validate.Length(1, 500), _check_spoken]
+    return fields.String(validate=check, metadata=_SPOKEN, **kwargs)
 
 
 def mode(**kwargs: Any) -> fields.String:
@@ -52,7 +73,7 @@ def limit(default: int) -> fields.Integer:
 
 
 def _check_printable(text: str) -> None:
-    if not text.isprintable():
+    if not re.fullmatch(_PRINTABLE, text):
         raise ValidationError("must hold printable characters only.")
 
 

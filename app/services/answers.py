@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from uuid import UUID
 
 from ..database import Database
-from ..errors import AlreadySentError
+from ..errors import AlreadySentError, UnavailableError
+from ..repositories.conversations import ConversationRepository
 from ..repositories.messages import MessageRepository, SentMessage
 from ..repositories.runs import RunRepository
 from ..streaming.events import Done, Failed, Passages, Started, Text, WireEvent
+from ..streaming.run import TAKEN_BACK
 from ..streaming.runner import Runner
 from ..transcript import Turn
 
@@ -40,28 +43,43 @@ class AnswerService:
             message_id=answer.id,
             user_message_id=question.turn.id,
             revision=question.revision,
-            title=None,
+            title=question.title,
         )
-        return self._follow(owner, started, answer, question.revision)
+        return self._follow(owner, started, _News(answer, "", question.revision))
 
     def _follow(
-        self, owner: str, started: Started, answer: Turn, revision: int
+        self, owner: str, started: Started, news: "_News | None"
     ) -> Iterator[WireEvent | None]:
         """What is stored of an answer, and what a run elsewhere adds to it."""
         yield started
         shown = 0
-        while answer.status == "streaming":
-            text = self._text_so_far(owner, started.conversation_id, answer.id)
-            yield Text(text[shown:]) if text[shown:] else None
-            shown = max(shown, len(text))
+        while news and news.answer.status == "streaming":
+            yield Text(news.text[shown:]) if news.text[shown:] else None
+            shown = max(shown, len(news.text))
             time.sleep(POLL_SECONDS)
-            conversation_id, question_id = started.conversation_id, started.user_message_id
-            answer = self._answer_to(owner, conversation_id, question_id) or answer
-        if answer.content[shown:]:
-            yield Text(answer.content[shown:])
-        if answer.contexts:
-            yield Passages(answer.contexts)
-        yield _ending(answer, revision)
+            news = self._news(owner, started, news)
+        if news is None:
+            yield Failed("interrupted", "fenced", TAKEN_BACK)
+            return
+        if news.answer.content[shown:]:
+            yield Text(news.answer.content[shown:])
+        if news.answer.contexts:
+            yield Passages(news.answer.contexts)
+        yield _ending(news.answer, news.revision)
+
+    def _news(self, owner: str, started: Started, last: "_News") -> "_News | None":
+        """How the answer stands now, or stood at last while the store is away; None: deleted."""
+        conversation_id = started.conversation_id
+        try:
+            answer = self._answer_to(owner, conversation_id, started.user_message_id)
+            if answer is None:
+                return None
+            if answer.status == "streaming":
+                text = self._text_so_far(owner, conversation_id, answer.id)
+                return _News(answer, text, last.revision)
+            return _News(answer, "", self._revision(owner, conversation_id) or last.revision)
+        except UnavailableError:
+            return last
 
     def _answer_to(self, owner: str, conversation_id: UUID, question_id: UUID) -> Turn | None:
         with self._database.statement(owner) as session:
@@ -73,6 +91,20 @@ class AnswerService:
             where = {"conversation_id": conversation_id, "message_id": message_id}
             run = runs.find_first(where=where, order_by={"created_at": "desc"})
             return runs.text_so_far(run.id) if run else ""
+
+    def _revision(self, owner: str, conversation_id: UUID) -> int | None:
+        with self._database.statement(owner) as session:
+            record = ConversationRepository(session).record(conversation_id)
+            return record and record.revision
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """An answer, its text so far while it is being written, and its conversation's revision."""
+
+    answer: Turn
+    text: str
+    revision: int
 
 
 def _ending(answer: Turn, revision: int) -> Done | Failed:

@@ -94,14 +94,16 @@ class ChatService:
         conversation_id, source = self._place(owner, question)
         try:
             started, ticket, row = self._begin(identity, question, conversation_id, source)
-        except AlreadySentError:
-            return self._watch_again(owner, conversation_id, source, draft)
+        except (AlreadySentError, LimitError):
+            if (again := self._watch_again(owner, conversation_id, source, draft)) is None:
+                raise
+            return again
         run = Run(
             ticket,
             wire=Wire([started]),
             journal=self._runs,
             responder=self._responder,
-            load_prompt=self._prompt_loader(identity, question, started, row),
+            load_prompt=self._prompt_loader(identity, question, ticket.conversation_id, row),
             max_bytes=self._limits.max_answer_bytes,
         )
         self._runner.launch(run)
@@ -172,24 +174,23 @@ class ChatService:
 
     def _watch_again(
         self, owner: str, conversation_id: UUID | None, source: Source | None, draft: Draft
-    ) -> Iterator[WireEvent | None]:
+    ) -> Iterator[WireEvent | None] | None:
+        """The events of the answer that a question has already; None when it was not asked."""
         place = conversation_id or (source and self._conversations.find_source(owner, source))
-        if place is None:
-            raise RecordNotFoundError
+        if place is None or draft.client_message_id is None:
+            return None
         sent = self._messages.sent_before(owner, place, [draft])
-        question = sent.get(draft.client_message_id or "")
-        if question is None:
-            raise RecordNotFoundError
-        return self._answers.watch_again(owner, place, question)
+        question = sent.get(draft.client_message_id)
+        return self._answers.watch_again(owner, place, question) if question else None
 
     def _prompt_loader(
-        self, identity: Identity, question: Question, started: Started, row: Any
+        self, identity: Identity, question: Question, conversation_id: UUID, row: Any
     ) -> Callable[[], Prompt]:
         def load() -> Prompt:
             return Prompt(
                 question=question.text,
                 user_email=identity.user_email,
-                history=self._history_before(identity.user_email, started),
+                history=self._history_before(identity.user_email, conversation_id, row.seq),
                 system_prompt=row.system_prompt,
                 mode=question.mode or row.mode,
                 model=question.model or row.model,
@@ -199,12 +200,11 @@ class ChatService:
 
         return load
 
-    def _history_before(self, owner: str, started: Started) -> Transcript:
+    def _history_before(self, owner: str, conversation_id: UUID, seq: int) -> Transcript:
         """The turns that were said before the question, as many as the limits allow."""
         count = self._limits.max_history
-        own = {started.user_message_id, started.message_id}
-        transcript = self._history.transcript(owner, started.conversation_id, count=count + 2)
-        turns = (turn for turn in transcript.turns if turn.id not in own and _is_said(turn))
+        transcript = self._history.transcript(owner, conversation_id, count=count + 2)
+        turns = (turn for turn in transcript.turns if turn.seq < seq and _is_said(turn))
         return Transcript(tuple(turns)).last(count, max_tokens=self._limits.max_history_tokens)
 
 

@@ -3,10 +3,10 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from ..clock import parse, timestamp
 from ..database import Database, OwnedSession
 from ..errors import FieldFault, InvalidFieldsError, RecordNotFoundError
 from ..ids import new_id, parse_id
@@ -112,7 +112,9 @@ class ConversationService:
 
         An id of ours is not looked up: the statement that uses it names the owner.
         """
-        found = parse_id(reference) or self.find_source(owner, clients_own(reference))
+        found = parse_id(reference)
+        if found is None and reference.isprintable():  # as every client's own id is
+            found = self.find_source(owner, clients_own(reference))
         if found is None:
             raise RecordNotFoundError
         return found
@@ -211,7 +213,10 @@ def _decode_cursor(cursor: str) -> ListCursor:
     try:
         padded = cursor.encode() + b"=" * (-len(cursor) % 4)
         updated_at, conversation_id = loads(base64.urlsafe_b64decode(padded))
-        return ListCursor(datetime.fromisoformat(updated_at), UUID(conversation_id))
-    except (ValueError, TypeError, AttributeError):
-        fault = FieldFault("/cursor", "is not a cursor that a list answer gave.")
-        raise InvalidFieldsError([fault]) from None
+        moment = parse(updated_at)
+        if timestamp(moment) == updated_at:
+            return ListCursor(moment, UUID(conversation_id))
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        pass
+    fault = FieldFault("/cursor", "is not a cursor that a list answer gave.")
+    raise InvalidFieldsError([fault])

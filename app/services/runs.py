@@ -1,5 +1,7 @@
 """Where runs keep their text and end: the journal of `streaming.run`, and the reaper's work."""
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -48,16 +50,21 @@ class RunService:
 
     def reap(self) -> int:
         """Ends runs whose process is gone as `interrupted`, with the text kept; how many."""
-        with self._database.statement(NOBODY) as session:
-            expired = RunRepository(session).claim_expired(REAPED_AT_ONCE)
-        for run in expired:
-            self._interrupt(run.owner, run.run_id, run.attempt)
-        return len(expired)
+        count = 0
+        while expired := self._claim_expired():
+            for run in expired:
+                self._interrupt(run.owner, run.run_id, run.attempt)
+            count += len(expired)
+        return count
 
     def text_so_far(self, owner: str, run_id: UUID) -> str:
         """What is kept of an answer that is still being written."""
         with self._database.statement(owner) as session:
             return RunRepository(session).text_so_far(run_id)
+
+    def _claim_expired(self) -> Sequence[Any]:
+        with self._database.statement(NOBODY) as session:
+            return RunRepository(session).claim_expired(REAPED_AT_ONCE)
 
     def _interrupt(self, owner: str, run_id: UUID, attempt: int) -> None:
         text = self.text_so_far(owner, run_id)

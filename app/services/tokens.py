@@ -82,7 +82,7 @@ class TokenService:
         key_id = header.get("kid", "")
         if not isinstance(key_id, str):
             raise IdentityError
-        secret = self._secrets.get(key_id) or self._secrets.get("")
+        secret = self._secrets.get(key_id)
         if secret is None:
             raise IdentityError
         return secret

@@ -4,7 +4,11 @@ import re
 
 TITLE_LENGTH = 50
 PREVIEW_LENGTH = 100
-_MARKDOWN = re.compile(r"^[\s#>*+-]+|[*_`~]{1,3}|!?\[([^\]]*)\]\([^)]*\)")
+# Marks of headings, quotes, lists, code, links and emphasis; 2*3 and snake_case have none.
+_MARKDOWN = re.compile(
+    r"^(?:[#>*+-]+\s+)+|`+|(?<!\w)[*_~]{1,3}(?=\S)|(?<=\S)[*_~]{1,3}(?!\w)"
+    r"|!?\[([^\]]*)\]\([^)]*\)"
+)
 
 
 def title_of(text: str) -> str | None:

@@ -17,10 +17,15 @@ HEARTBEAT = b": keep-alive\n\n"
 
 
 def plain_text(events: Iterable[WireEvent | None]) -> Iterator[bytes]:
-    """The text wire. Nothing can be said in silence, so there is no heartbeat."""
+    """The text wire. Nothing can be said in silence, so there is no heartbeat.
+
+    An empty piece comes first: with it, servers send the headers, which name the answer.
+    """
     contexts: bytes | None = None
     for event in events:
         match event:
+            case Started():
+                yield b""
             case Text(text):
                 yield text.encode()
             case Passages(items):

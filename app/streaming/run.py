@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from ..errors import ModelError, ParleyError, UnavailableError, places
+from ..errors import ModelError, UnavailableError, places
 from ..responders.base import Event, Prompt, Responder
 from ..transcript import Turn
 from .answer import Answer
@@ -21,8 +21,8 @@ from .wire import Wire
 
 log = structlog.get_logger(__name__)
 
-FLUSH_CHARACTERS = 2000
-_LOST = "This answer was taken back before it was finished."
+FLUSH_BYTES = 2000
+TAKEN_BACK = "This answer was taken back before it was finished."
 _UNSTORED = "The answer could not be stored in time. What was written of it is kept."
 _BROKEN = ModelError(error_class="responder")
 
@@ -73,6 +73,7 @@ class Run:
         self._prompt: Prompt | None = None
         self._answer = Answer(max_bytes)
         self._pending: list[str] = []
+        self._chunk = ""
         self._unkept = 0
         self._chunks = 0
         self._is_fenced = False
@@ -82,25 +83,34 @@ class Run:
         """Runs the responder to its end and stores the answer. Raises nothing."""
         error = self._error_of_answering()
         try:
-            self._end(error)
-        except ParleyError:
-            log.error("answer_not_stored", run_id=str(self.ticket.run_id))
+            self._end(None if self._answer.is_full else error)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, watchers must hear an end
+            log.error("answer_not_stored", error=type(fault).__name__, where=places(fault))
             self.wire.publish(Failed("interrupted", "unavailable", _UNSTORED))
 
     def flush(self) -> None:
-        """Keeps the text that is not kept yet and renews the lease. Raises UnavailableError."""
+        """Keeps the text that is not kept yet and renews the lease. Raises UnavailableError.
+
+        A chunk stays the same until it is confirmed: it may have been kept without our knowing.
+        """
         if not self._storing.acquire(blocking=False):
             return  # somebody is at it: the keeper, this run itself, or its end
         try:
-            size = len(self._pending)
-            text = "".join(self._pending[:size])
-            if self._journal.renew(self.ticket, n=self._chunks, text=text):
-                del self._pending[:size]
-                self._chunks += bool(text)
+            self._chunk = self._chunk or self._taken()
+            if self._journal.renew(self.ticket, n=self._chunks, text=self._chunk):
+                self._chunks += bool(self._chunk)
+                self._chunk = ""
             else:
                 self._is_fenced = True
         finally:
             self._storing.release()
+
+    def _taken(self) -> str:
+        """What waits to be kept, taken out."""
+        size = len(self._pending)
+        text = "".join(self._pending[:size])
+        del self._pending[:size]
+        return text
 
     def _error_of_answering(self) -> ModelError | None:
         try:
@@ -130,8 +140,8 @@ class Run:
         self.wire.publish(event)
         if isinstance(event, Text):
             self._pending.append(event.text)
-            self._unkept += len(event.text)
-            if self._unkept >= FLUSH_CHARACTERS:
+            self._unkept += len(event.text.encode())
+            if self._unkept >= FLUSH_BYTES:
                 self._unkept = 0
                 self._try_to_flush()
 
@@ -145,7 +155,7 @@ class Run:
         with self._storing:
             stored = self._journal.finish(self.ticket, self._answer, self._prompt, error)
         if stored is None:
-            self.wire.publish(Failed("interrupted", "fenced", _LOST))
+            self.wire.publish(Failed("interrupted", "fenced", TAKEN_BACK))
         elif error is None:
             self.wire.publish(Done(*stored))
         else:

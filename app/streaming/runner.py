@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from ..errors import ParleyError, UnavailableError
+from ..errors import UnavailableError, places
 from .run import Run
 
 log = structlog.get_logger(__name__)
@@ -22,8 +22,16 @@ REAP_SECONDS = 10.0
 class Runner:
     """`reap` ends expired runs of any owner and returns how many; it may raise UnavailableError."""
 
-    def __init__(self, reap: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        reap: Callable[[], int],
+        *,
+        keep_seconds: float = KEEP_SECONDS,
+        reap_seconds: float = REAP_SECONDS,
+    ) -> None:
         self._reap = reap
+        self._keep_seconds = keep_seconds
+        self._reap_seconds = reap_seconds
         self._live: dict[UUID, Run] = {}
         self._closing = threading.Event()
         self._started = threading.Lock()
@@ -34,20 +42,27 @@ class Runner:
         with self._started:
             if not self._is_started:
                 self._is_started = True
-                self._every(KEEP_SECONDS, self._keep, "parley-keeper")
-                self._every(REAP_SECONDS, self._reap_expired, "parley-reaper")
+                self._every(self._keep_seconds, self._keep, "parley-keeper")
+                self._every(self._reap_seconds, self._reap_expired, "parley-reaper")
 
     def close(self) -> None:
         """Ends keeper and reaper; runs go on to their own end."""
         self._closing.set()
 
     def launch(self, run: Run) -> None:
-        """Lets a run generate in a thread of its own (a greenlet under gevent)."""
+        """Lets a run generate in a thread of its own (a greenlet under gevent).
+
+        RuntimeError: there can be no more threads. Then nobody renews the run's lease.
+        """
         self.start()
+        name = f"run-{run.ticket.run_id}"
+        thread = threading.Thread(target=self._generate, args=(run,), name=name, daemon=True)
         self._live[run.ticket.message_id] = run
-        threading.Thread(
-            target=self._generate, args=(run,), name=f"run-{run.ticket.run_id}", daemon=True
-        ).start()
+        try:
+            thread.start()
+        except RuntimeError:
+            del self._live[run.ticket.message_id]
+            raise
 
     def find(self, message_id: UUID) -> Run | None:
         """The live run, in this process, that writes a message."""
@@ -76,5 +91,5 @@ class Runner:
                 work()
             except UnavailableError:
                 log.warning("store_away", thread=threading.current_thread().name)
-            except ParleyError as error:
-                log.error("upkeep_failed", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - without upkeep every answer is lost
+                log.error("upkeep_failed", error=type(error).__name__, where=places(error))

@@ -5,6 +5,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,10 +18,15 @@ CHOSEN = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
 
 
 @pytest.fixture
-def newcomer(tmp_path):
-    """An environment in which nothing is chosen but a port and a folder for the data."""
+def newcomer():
+    """An environment in which nothing is chosen but a port and a folder for the data.
+
+    Not under pytest's own folder: PostgreSQL, which never runs as root, must get through to it,
+    and each start of pytest closes that folder to others.
+    """
     bare = {name: value for name, value in os.environ.items() if name not in CHOSEN}
-    return bare | {"PARLEY_DATA": str(tmp_path / "data"), "PORT": _free_port()}
+    with tempfile.TemporaryDirectory(prefix="parley-newcomer-") as data:
+        yield bare | {"PARLEY_DATA": data, "PORT": _free_port()}
 
 
 def test_the_printed_line_streams_an_answer_and_the_conversation_outlives_the_server(newcomer):
@@ -40,8 +46,10 @@ def test_a_port_that_is_taken_is_named(newcomer):
     with socket.socket() as squatter:
         squatter.bind(("127.0.0.1", int(newcomer["PORT"])))
         squatter.listen()
-        options = {"capture_output": True, "text": True, "timeout": 120, "check": False}
-        ended = subprocess.run(["make", "run"], cwd=ROOT, env=newcomer, **options)
+        place = {"cwd": ROOT, "env": newcomer}
+        ended = subprocess.run(
+            ["make", "run"], **place, capture_output=True, text=True, timeout=120, check=False
+        )
     assert ended.returncode
     assert f"PORT: {newcomer['PORT']} can't be used" in ended.stderr
     assert left_behind(newcomer) == []

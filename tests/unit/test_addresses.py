@@ -4,7 +4,7 @@ import string
 from uuid import UUID
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.addresses import canonical_email, is_visitor, visitor_owner
@@ -26,7 +26,7 @@ ACCEPTED = {
     "user@xn--bcher-kva.de": "user@xn--bcher-kva.de",
     "user@XN--BCHER-KVA.de": "user@xn--bcher-kva.de",
     "user@straße.de": "user@xn--strae-oqa.de",
-    "user@ığdır.example": "user@xn--dr-hza68ai.example",
+    "user@ığdır.example": "user@xn--dr-wna5ec.example",
     "user@例え.テスト": "user@xn--r8jz45g.xn--zckzah",
     "user@مثال.إختبار": "user@xn--mgbh0fb.xn--kgbechtv",
     f"{'a' * 64}@example.com": f"{'a' * 64}@example.com",
@@ -125,21 +125,26 @@ REFUSED = {
     "empty Punycode": "user@xn--.com",
     "Punycode of ASCII": "user@xn--abc-.com",
     "other Punycode of the same label": "user@xn---bbk.com",
-    "Punycode of a capital": "user@xn--bcher-kva8445foa.com",
+    "Punycode of a capital": "user@xn--bcher-2pa.com",
+    "Punycode of punctuation": "user@xn--bcher-kva8445foa.com",
+    "Punycode of a zero-width joiner": "user@xn--11b2ezcw70k.com",
     "Punycode of an emoji": "user@xn--ls8h.la",
 }
 
 NO_TEXTS = [None, True, 7, 1.5, b"user@example.com", bytearray(b"user@example.com"), object()]
 NO_TEXTS += [["user@example.com"], ("user@example.com",), {"email": "user@example.com"}]
 
-letters = st.sampled_from(string.ascii_letters + string.digits + "+-_.'üßıñKİк例\u0308\u200d xn--@")
+plain = st.text(string.ascii_letters + string.digits, min_size=1, max_size=8)
+odd = st.text("aZ9+-_.'üßıñ\u212aİк例\u0308\u200d @*", min_size=1, max_size=4)
+punycode = st.text("abcxyz0189-", min_size=1, max_size=9).map("xn--{}".format)
 addresses = st.builds(
     "{}@{}.{}".format,
-    st.text(letters, min_size=1, max_size=8),
-    st.one_of(st.text(letters, min_size=1, max_size=8), st.from_regex("xn--[a-z0-9-]{1,9}")),
+    st.one_of(plain, odd),
+    st.one_of(plain, odd, punycode, st.sampled_from(["bücher", "STRAßE", "XN--BCHER-KVA"])),
     st.sampled_from(["com", "COM", "de", "рф", "1", "c1"]),
 )
-anything = st.one_of(addresses, st.text(max_size=40), st.emails())
+anything = st.one_of(addresses, st.text(max_size=20))
+examples = settings(deadline=None, max_examples=60)
 
 
 def verdict(value, *, allow_unicode_local=False):
@@ -186,41 +191,41 @@ def test_local_part_in_other_letters_needs_permission():
     assert canonical_email("ıan@example.com", allow_unicode_local=True) == "ıan@example.com"
 
 
-@pytest.mark.parametrize(
-    "local", ["\u212aate", "a\u200db", "\u202eab", "ü ü", "ü*", "anon:ü", "ü..ü", '"ü"', "ü" * 33]
-)
+OTHER_RULES = ["\u212aate", "a\u200db", "\u202eab", "ü ü", "ü*", "anon:ü", "ü..ü", '"ü"', "ü" * 33]
+OTHER_RULES += ["\ufb01sh", "u\u0308", "\uff55ser"]
+
+
+@pytest.mark.parametrize("local", OTHER_RULES)
 def test_permission_for_other_letters_lifts_no_other_rule(local):
     assert verdict(f"{local}@example.com", allow_unicode_local=True) is None
 
 
-@settings(deadline=None)
-@given(value=anything, allow_unicode_local=st.booleans())
-@example(value="user@xn--zwj-6q0a.com", allow_unicode_local=False)
+@examples
+@given(anything, st.booleans())
 def test_any_text_is_refused_or_stays_as_it_is_from_then_on(value, allow_unicode_local):
     address = verdict(value, allow_unicode_local=allow_unicode_local)
-    assume(address is not None)
-    assert canonical_email(address, allow_unicode_local=allow_unicode_local) == address
-    assert len(address.encode()) <= 254
-    assert not set(address) & set(string.ascii_uppercase + "*%{}:\"\\ \x00\r\n")
+    if address is not None:
+        assert canonical_email(address, allow_unicode_local=allow_unicode_local) == address
+        assert len(address.encode()) <= 254
+        assert not set(address) & set(string.ascii_uppercase + '*%{}:"\\ \x00\r\n')
 
 
-@settings(deadline=None)
+@examples
 @given(anything)
 def test_canonical_address_is_lower_case_ascii(value):
-    address = verdict(value)
-    assume(address is not None)
+    address = verdict(value) or ""
     assert address.isascii()
     assert address == address.lower()
 
 
-@settings(deadline=None)
+@examples
 @given(addresses, st.randoms(use_true_random=False))
 def test_case_of_ascii_letters_makes_no_difference(value, random):
     other = "".join(random.choice([c.upper(), c.lower()]) if c.isascii() else c for c in value)
     assert verdict(value) == verdict(other)
 
 
-@settings(deadline=None)
+@examples
 @given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.binary()))
 def test_other_types_are_never_an_owner(value):
     assert verdict(value) is None

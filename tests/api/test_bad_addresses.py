@@ -1,0 +1,210 @@
+"""An address, a query or a method that names nothing is refused, and nothing is changed by it."""
+
+import base64
+import json
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+
+from tests.client import Client
+from tests.evidence import Rows, assert_problem, pointers
+
+from .routes import MESSAGES, ONE
+
+NOTHING = "0190b2a4-0000-7000-8000-00000000000a"
+SAID = {"role": "user", "content": "Hello"}
+
+
+@pytest.fixture(scope="module")
+def person(app):
+    """Somebody with a conversation."""
+    client = Client(app, f"{uuid4().hex}@example.com")
+    client.home = client.create("Hello", "Good morning")["id"]
+    return client
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_stored(settings, person):
+    """Holds for every test of this file."""
+    rows = Rows(settings.database_owner_url)
+    before = rows.of(person.email)
+    yield
+    assert rows.of(person.email) == before
+
+
+ODD_IDS = (
+    "x", "x" * 36, "x" * 64, "x" * 65, "x" * 500, "%00", "a%00b", "%0a", "a%0d%0aX-Y:%20z", "%7f",
+    "..", "%2e%2e", "..%2f..%2fetc%2fpasswd", "%2e", "%20", "%25", "*", "'%20OR%20'1'='1", "%C3%BC",
+    "%F0%9F%98%80", "%ff", "%ed%a0%80", "null", "None", "0", "-1", "[]", "{}", "%e2%80%ae",
+    f"{{{NOTHING}}}", f"urn:uuid:{NOTHING}", NOTHING.replace("-", ""), NOTHING.upper(), "-" * 36,
+    "%00" * 36,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD_IDS, ids="{!r:.40}".format)
+def test_an_odd_id_in_the_address_names_nothing(person, odd):
+    one = f"/conversations/{odd}"
+    for answer in (
+        person.get(one),
+        person.patch(one, json={"title": "Hello"}),
+        person.delete(one),
+        person.delete(f"{one}?permanent=true"),
+        person.get(f"{one}/messages"),
+        person.post(f"{one}/messages", json={"messages": [SAID]}),
+    ):
+        assert_problem(answer, 404, "not_found")
+
+
+LISTS = ("/conversations", ONE, MESSAGES)
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize(
+    "value",
+    ["0", "101", "-1", "abc", "", "%20", "1.5", "1e1", "0x10", "%00", "9" * 5000, "nan"],
+    ids="{!r:.20}".format,
+)
+def test_a_limit_out_of_bounds_is_refused(person, path, value):
+    answer = person.get(path.replace("{conversation_id}", person.home) + f"?limit={value}")
+    assert pointers(assert_problem(answer, 422, "invalid_fields")) == {"/limit"}
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "named"),
+    [
+        ("GET", "/conversations?unknown=1", {"/unknown"}),
+        ("GET", "/conversations?offset=1&limit=0", {"/offset", "/limit"}),
+        ("GET", f"{ONE}?unknown=1", {"/unknown"}),
+        ("GET", f"{MESSAGES}?unknown=1", {"/unknown"}),
+        ("DELETE", f"{ONE}?unknown=1", {"/unknown"}),
+        ("DELETE", f"{ONE}?permanent=maybe", {"/permanent"}),
+        ("DELETE", f"{ONE}?permanent=", {"/permanent"}),
+        ("DELETE", f"{ONE}?permanent=%00", {"/permanent"}),
+        ("GET", f"{MESSAGES}?before=x", {"/before"}),
+        ("GET", f"{MESSAGES}?after=", {"/after"}),
+        ("GET", f"{MESSAGES}?before=%00", {"/before"}),
+        ("GET", f"{MESSAGES}?before={NOTHING}&after={NOTHING}", {"/after"}),
+        ("POST", "/chat?wire=xyz", {"/wire"}),
+        ("POST", "/chat?wire=", {"/wire"}),
+        ("POST", "/chat?unknown=1", {"/unknown"}),
+    ],
+)
+def test_a_wrong_query_is_refused_and_its_field_named(person, method, address, named):
+    address = address.replace("{conversation_id}", person.home)
+    body = {"json": {"message": "Hello"}} if method == "POST" else {}
+    answer = getattr(person, method.lower())(address, **body)
+    assert pointers(assert_problem(answer, 422, "invalid_fields")) == named
+
+
+def encoded(text):
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def cursor_of(moment, conversation_id=None):
+    return encoded(json.dumps([moment, conversation_id or NOTHING]))
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "x", "é", "%00", "!!!!", "=", "a" * 200, "a" * 201, "a" * 100_000, NOTHING,
+     *map(encoded, ("", "[]", "{}", "1", "null", "true", '"x"', "[1,2]", "[null,null]", "[[],[]]",
+                    '["x","y"]', '["x"]', '{"a":1,"b":2}', "[" * 70 + "]" * 70, "[1,2,3]")),
+     cursor_of(1), cursor_of(None), cursor_of([]), cursor_of({}), cursor_of(True), cursor_of(""),
+     cursor_of("yesterday"), cursor_of("2026-13-01T00:00:00Z"), cursor_of("infinity"),
+     cursor_of("2026-01-01T00:00:00Z", 1), cursor_of("2026-01-01T00:00:00Z", [1]),
+     cursor_of("2026-01-01T00:00:00Z", "x")],
+    ids="{!r:.40}".format,
+)  # fmt: skip
+def test_a_foul_cursor_is_refused(person, cursor):
+    answer = person.get(f"/conversations?cursor={cursor}")
+    assert pointers(assert_problem(answer, 422, "invalid_fields")) == {"/cursor"}
+
+
+def test_a_cursor_is_refused_when_it_is_cut_or_another_lists(person):
+    whole = cursor_of("2026-01-01T00:00:00.000Z")
+    assert person.get(f"/conversations?cursor={whole}").json["conversations"] == []
+    for cut in (whole[:-1], whole[:-5], whole[1:], whole[: len(whole) // 2]):
+        assert_problem(person.get(f"/conversations?cursor={cut}"), 422, "invalid_fields")
+    answer = person.get(f"/conversations/{person.home}/messages?before={whole}")
+    assert pointers(assert_problem(answer, 422)) == {"/before"}
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["2026-01-01", "2026-01-01T00:00", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59",
+     "2026-01-01T00:00:00+00:00:00.000001", "2026-01-01T00:00:00+23:59:59", "2026-W01-1",
+     "20260101", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000+00:00"],
+)  # fmt: skip
+def test_a_moment_that_we_never_wrote_makes_a_foul_cursor(person, moment):
+    answer = person.get(f"/conversations?cursor={quote(cursor_of(moment))}")
+    assert pointers(assert_problem(answer, 422)) == {"/cursor"}
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        ("/conversations", "GET, POST"),
+        (ONE, "DELETE, GET, PATCH"),
+        (MESSAGES, "GET, POST"),
+        ("/chat", "POST"),
+        ("/livez", "GET"),
+        ("/openapi.json", "GET"),
+    ],
+)
+def test_another_method_is_refused_and_the_right_ones_are_named(person, address, allowed):
+    address = address.replace("{conversation_id}", person.home)
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - set(allowed.split(", ")):
+        answer = person.open(address, method=method)
+        assert_problem(answer, 405, "method_not_allowed")
+        assert set(answer.headers["Allow"].split(", ")) - {"HEAD", "OPTIONS"} == set(
+            allowed.split(", ")
+        )
+
+
+@pytest.mark.parametrize("method", ["TRACE", "PROPFIND", "BREW", "X" * 50])
+def test_a_method_that_nobody_knows_is_refused(person, method):
+    for address in ("/conversations", f"/conversations/{person.home}", "/chat", "/livez"):
+        answer = person.open(address, method=method)
+        assert_problem(answer, 405, "method_not_allowed")
+        assert answer.headers["Allow"]
+    assert_problem(person.open("/nothing", method=method), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/", "/nothing", "/conversations/", f"/conversations/{NOTHING}/nothing", "/chat/", "/Chat",
+     "/conversations/a/messages/", "/.env", "/..", "/%00", "/docs/..%2fapp.py", "/docs/nothing"],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_there_is_nothing_elsewhere(person, method, address):
+    answer = person.open(address, method=method, json={})
+    if answer.status_code == 405:  # what is not there for GET may be a pattern's for others
+        assert method != "GET"
+    else:
+        assert_problem(answer, 404, "not_found")
+
+
+def test_head_and_options_answer_without_a_body(person):
+    for address in ("/conversations", f"/conversations/{person.home}", "/livez"):
+        head, get = person.head(address), person.get(address)
+        assert (head.status_code, head.data) == (200, b"")
+        assert head.content_type == get.content_type
+        options = person.options(address)
+        assert (options.status_code, options.data) == (204, b"")
+        assert {"GET", "HEAD", "OPTIONS"} <= set(options.headers["Allow"].split(", "))
+    assert person.head(f"/conversations/{NOTHING}").status_code == 404
+
+
+def test_a_body_where_none_is_expected_is_ignored(person):
+    for body in (b"{", b"\xff", b'{"limit": 0}', b"x" * 100_000):
+        answer = person.get("/conversations", data=body, content_type="application/json")
+        assert answer.status_code == 200
+
+
+def test_a_foul_request_id_is_replaced_by_one_of_ours(person):
+    for foul in ("", "a b", "x" * 65, "<script>", "é", '"'):
+        answer = person.get("/nothing", headers={"X-Request-Id": foul})
+        assert assert_problem(answer, 404)["request_id"] != foul
+    plain = person.get("/nothing", headers={"X-Request-Id": "abc-1.2_3"})
+    assert assert_problem(plain, 404)["request_id"] == plain.headers["X-Request-Id"] == "abc-1.2_3"

@@ -1,0 +1,256 @@
+"""A body that can't be taken is refused by its right name, and nothing of it is stored."""
+
+import json
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from tests.client import Client
+from tests.evidence import Rows, assert_problem, pointers
+
+from .routes import MESSAGES, ONE, ROUTES
+
+MIME = "application/json"
+SAID = {"role": "user", "content": "Hello"}
+ENDPOINTS = {
+    ("POST", "/conversations"): {"title": "Hello"},
+    ("PATCH", ONE): {"title": "Hello"},
+    ("POST", MESSAGES): {"messages": [SAID]},
+    ("POST", "/chat"): {"message": "Hello"},
+}
+every_endpoint = pytest.mark.parametrize(
+    ("endpoint", "valid"), ENDPOINTS.items(), ids=[" ".join(name) for name in ENDPOINTS]
+)
+MAX_BODY = 8_000_000
+
+
+@pytest.fixture(scope="module")
+def person(app):
+    """Somebody with a conversation."""
+    client = Client(app, f"{uuid4().hex}@example.com")
+    client.home = client.create("Hello", "Good morning")["id"]
+    return client
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_stored(settings, person):
+    """Holds for every test of this file."""
+    rows = Rows(settings.database_owner_url)
+    before = rows.of(person.email)
+    yield
+    assert rows.of(person.email) == before
+
+
+@pytest.fixture
+def send(person):
+    """Calls an endpoint with a body: bytes as they are, anything else as JSON."""
+
+    def call(endpoint, body, content_type=MIME):
+        method, path = endpoint
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        address = path.replace("{conversation_id}", person.home)
+        return getattr(person, method.lower())(address, data=data, content_type=content_type)
+
+    return call
+
+
+def test_every_endpoint_with_a_body_is_tried():
+    with_body = {route for route, calls in ROUTES.items() if any(call.body for call in calls)}
+    assert with_body == ENDPOINTS.keys()
+
+
+MALFORMED = {
+    "empty": b"",
+    "blank": b" \n\t",
+    "not JSON": b"title=Hello",
+    "cut": b'{"title": "Hel',
+    "two documents": b"{} {}",
+    "single quotes": b"{'title': 'Hello'}",
+    "a comment": b'{"title": "Hello"} // hi',
+    "a trailing comma": b'{"title": "Hello",}',
+    "a byte order mark": b'\xef\xbb\xbf{"title": "Hello"}',
+    "UTF-16": '{"title": "Hello"}'.encode("utf-16"),
+    "not UTF-8": b'{"title": "\xff"}',
+    "overlong UTF-8": b'{"title": "\xc0\xaf"}',
+    "a surrogate as bytes": b'{"title": "\xed\xa0\x80"}',
+    "a high surrogate escaped": b'{"title": "\\ud800"}',
+    "a low surrogate escaped": b'{"title": "\\udc00"}',
+    "surrogates swapped": b'{"title": "\\udc00\\ud800"}',
+    "a surrogate in a name": b'{"\\ud800": "Hello"}',
+    "NUL": b'{"title": "a\x00b"}',
+    "NUL escaped": b'{"title": "a\\u0000b"}',
+    "NUL in a name": b'{"a\\u0000b": "Hello"}',
+    "NUL deep inside": b'{"metadata": {"a": [{"b": "\\u0000"}]}}',
+    "lists nested 100,000 deep": b'{"metadata": {"a": %b}}' % (b"[" * 100_000 + b"]" * 100_000),
+    "objects nested 100,000 deep": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "nested 65 deep": b"[" * 65 + b"1" + b"]" * 65,
+    "nested 500 deep": b"[" * 500 + b"1" + b"]" * 500,
+    "a number of 5,000 digits": b'{"metadata": {"n": %b}}' % (b"9" * 5000),
+    "a number beyond all doubles": b'{"metadata": {"n": 1e400}}',
+    "NaN": b'{"metadata": {"n": NaN}}',
+    "Infinity": b'{"metadata": {"n": Infinity}}',
+    "-Infinity": b'{"metadata": {"n": -Infinity}}',
+    "a hexadecimal number": b'{"metadata": {"n": 0x10}}',
+}
+
+
+@every_endpoint
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_malformed_body_is_refused(send, endpoint, valid, body):
+    assert_problem(send(endpoint, body), 400, "malformed")
+
+
+@every_endpoint
+@pytest.mark.parametrize("value", [[], [1], "Hello", 7, True, None, 1.5])
+def test_a_body_that_is_no_object_is_refused(send, endpoint, valid, value):
+    assert pointers(assert_problem(send(endpoint, value), 422, "invalid_fields")) == {""}
+
+
+@every_endpoint
+@pytest.mark.parametrize(
+    "content_type",
+    [None, "", "text/plain", "text/json", "application/jsonx", "application/octet-stream",
+     "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json"],
+)  # fmt: skip
+def test_another_media_type_is_refused(send, endpoint, valid, content_type):
+    assert_problem(send(endpoint, valid, content_type), 415, "unsupported_media_type")
+
+
+@every_endpoint
+def test_a_field_that_is_not_known_is_named(send, endpoint, valid):
+    for name in ("unknown", "user_email", "owner", "id", "revision", "__proto__"):
+        problem = assert_problem(send(endpoint, valid | {name: 1}), 422, "invalid_fields")
+        assert pointers(problem) == {f"/{name}"}
+        assert f"/{name} " in problem["detail"]
+
+
+@every_endpoint
+def test_a_body_over_the_limit_is_refused(send, endpoint, valid):
+    assert_problem(send(endpoint, b'"%b"' % (b"x" * MAX_BODY)), 413, "too_large")
+
+
+def test_of_two_equal_names_the_last_counts(send):
+    """As in JSON.parse, so that a proxy that looks inside sees what is stored."""
+    answer = send(("POST", "/chat"), b'{"message": "Hello", "message": ""}')
+    assert pointers(assert_problem(answer, 422, "invalid_fields")) == {"/message"}
+
+
+NO_TEXT = (1, True, None, [], {}, "", " \n\t\u3000")
+NO_LIST = (1, True, None, {}, "Hello")
+NO_OBJECT = (1, True, None, [], "Hello")
+NO_ID = (1, True, None, [], {}, "", "x" * 65, "a\nb", "\u202e")
+NO_MODE = (1, True, [], {}, "", "turbo", "FAST")
+NO_MODEL = (1, True, None, [], {}, "", "x" * 201)
+RECORD = {
+    "/title": (*NO_TEXT, "x" * 501),
+    "/mode": NO_MODE,
+    "/tags": (*NO_LIST, ["x"] * 51),
+    "/tags/0": ([1], [None], [[]], [{}], [""], ["x" * 101]),
+    "/metadata": NO_OBJECT,
+}
+MESSAGE = {
+    "/role": (1, True, None, [], {}, "", "robot", "User"),
+    "/content": NO_TEXT,
+    "/client_message_id": NO_ID,
+    "/parts": (*NO_LIST, [], [{}] * 101),
+    "/parts/0": ([1], [None], ["Hello"], [[]]),
+    "/model": NO_MODEL,
+    "/tokens_used": (-1, 2**31, 2**63, 2**64, 1.5, "5", True, None, []),
+    "/metadata": NO_OBJECT,
+    "/unknown": (1,),
+}
+DOUBLED = [SAID | {"client_message_id": "one"}] * 2
+MANY = {
+    "/messages": (*NO_LIST, [], [SAID] * 101, DOUBLED),
+    "/messages/0": ([1], [None], ["Hello"], [[]]),
+}
+WRONG = {
+    ("POST", "/conversations"): RECORD | MANY | {
+        "/client_id": (*NO_ID, "0190b2a4-0000-7000-8000-000000000000"),
+        "/mode": (*NO_MODE, None),
+        "/model": NO_MODEL,
+        "/system_prompt": NO_TEXT,
+    },
+    ("PATCH", ONE): RECORD,
+    ("POST", MESSAGES): MANY,
+    ("POST", "/chat"): {
+        "/message": NO_TEXT,
+        "/conversation_id": tuple(value for value in NO_ID if value is not None),
+        "/client_message_id": NO_ID,
+        "/mode": (*NO_MODE, None),
+        "/model": NO_MODEL,
+        "/filters": (*NO_LIST, [{}] * 101),
+        "/filters/0": ([1], [None], ["Hello"], [[]]),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "pointer", "values"),
+    [
+        pytest.param(endpoint, pointer, values, id=f"{' '.join(endpoint)} {pointer}")
+        for endpoint, fields in WRONG.items()
+        for pointer, values in fields.items()
+    ],
+)
+def test_a_wrong_value_is_refused_and_its_field_named(send, endpoint, pointer, values):
+    name = pointer.split("/")[1]
+    for value in values:
+        answer = send(endpoint, ENDPOINTS[endpoint] | {name: value})
+        problem = assert_problem(answer, 422, "invalid_fields")
+        assert pointers(problem) == {pointer}, value
+
+
+@pytest.mark.parametrize("endpoint", [("POST", "/conversations"), ("POST", MESSAGES)])
+@pytest.mark.parametrize(("field", "values"), MESSAGE.items(), ids=MESSAGE.keys())
+def test_a_wrong_value_in_a_message_is_refused_and_named(send, endpoint, field, values):
+    head, *rest = field[1:].split("/")
+    for value in values:
+        answer = send(endpoint, {"messages": [SAID, SAID | {head: value}]})
+        problem = assert_problem(answer, 422, "invalid_fields")
+        assert pointers(problem) == {"/messages/1/" + "/".join([head, *rest])}, value
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "named"),
+    [
+        (("POST", MESSAGES), {}, {"/messages"}),
+        (("POST", MESSAGES), {"messages": [{}]}, {"/messages/0/role", "/messages/0/content"}),
+        (("PATCH", ONE), {}, {""}),
+        (("PATCH", ONE), {"title": None, "mode": 1}, {"/title", "/mode"}),
+        (("POST", "/chat"), {}, {"/message"}),
+        (("POST", "/chat"), {"message": "Hello", "messages": [SAID]}, {"/message"}),
+        (("POST", "/chat"), {"messages": []}, {"/messages"}),
+        (("POST", "/chat"), {"messages": "Hello"}, {"/messages"}),
+        (("POST", "/chat"), {"messages": [SAID, {}]}, {"/messages/1/role", "/messages/1/content"}),
+        (("POST", "/chat"), {"messages": [SAID | {"role": "assistant"}]}, {"/messages/0/role"}),
+        (("POST", "/chat"), {"messages": [SAID, SAID | {"content": " "}]}, {"/messages/1/content"}),
+    ],
+)
+def test_what_is_missing_or_does_not_go_together_is_named(send, endpoint, body, named):
+    assert pointers(assert_problem(send(endpoint, body), 422, "invalid_fields")) == named
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        (("POST", "/conversations"), {"messages": [SAID, SAID | {"content": "é" * 500_001}]}),
+        (("POST", MESSAGES), {"messages": [SAID, SAID | {"content": "é" * 500_001}]}),
+        (("POST", "/chat"), {"message": "é" * 500_001}),
+    ],
+)
+def test_a_message_over_its_limit_in_bytes_is_refused(send, endpoint, body):
+    problem = assert_problem(send(endpoint, body), 413, "too_large")
+    assert "1000000 bytes" in problem["detail"]
+
+
+@pytest.mark.parametrize("how", ["announced", "in chunks"])
+def test_a_served_body_over_the_limit_is_refused_in_both_transfers(server, person, how):
+    pieces = [b"x" * 1_000_000] * 9
+    content = b"".join(pieces) if how == "announced" else iter(pieces)
+    headers = {"Authorization": f"Bearer {person.token}", "Content-Type": MIME}
+    answer = httpx2.post(f"{server.url}/conversations", content=content, headers=headers)
+    assert answer.status_code == 413
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == "too_large"

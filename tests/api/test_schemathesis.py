@@ -1,0 +1,29 @@
+"""The API against its own description: whatever is sent, the answer is one that is described.
+
+All of schemathesis' checks and phases, over HTTP, from a fixed seed: a failure comes back.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+from ..client import bearer
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+
+def test_every_answer_is_one_that_is_described_and_no_worker_dies(app, server, tmp_path):
+    workers = server.workers()
+    token = bearer(app, f"{uuid4().hex}@example.com")
+    options = ["--no-color", "--checks=all", f"--header=Authorization: Bearer {token}"]
+    run = subprocess.run(
+        [SCHEMATHESIS, f"--config-file={CONFIG}", "run", f"{server.url}/openapi.json", *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert server.workers() == workers

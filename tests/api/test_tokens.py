@@ -1,0 +1,161 @@
+"""Who may come in: bearer tokens at the door, and tokens from the command line."""
+
+import time
+
+import jwt
+import pytest
+
+from tests.client import Client
+from tests.evidence import Rows, assert_problem
+from tests.fixtures import SECRET
+from tests.tokens import HOSTILE, signed
+
+DOOR = "/conversations"
+
+
+@pytest.fixture(scope="module")
+def knock(app):
+    """Asks for the list with an Authorization header, or without one."""
+
+    def call(authorization=None):
+        headers = {} if authorization is None else {"Authorization": authorization}
+        return app.test_client().get(DOOR, headers=headers)
+
+    return call
+
+
+def refused(answer):
+    problem = assert_problem(answer, 401, "unauthorized")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert problem["errors"] == []
+    return problem["detail"]
+
+
+@pytest.mark.parametrize("token", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_token_opens_nothing(knock, token):
+    assert refused(knock(f"Bearer {token()}")) == "A valid bearer token is required."
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer  ",
+        "Bearer\t",
+        "Basic {token}",
+        "Basic c29tZWJvZHk6c2VjcmV0",
+        "Token {token}",
+        "{token}",
+        "Bearer{token}",
+        "Bearer: {token}",
+        "Bearer token={token}",
+        'Bearer "{token}"',
+        "Bearer {token} {token}",
+        "Bearer {token},{token}",
+        "Bearer {token}, Bearer {token}",
+        "Bearer Bearer {token}",
+        "bearer\u00a0{token}",
+        "Bearer null",
+        "Bearer undefined",
+    ],
+)
+def test_a_header_that_is_not_a_bearer_token_opens_nothing(knock, header):
+    given = None if header is None else header.replace("{token}", signed())
+    refused(knock(given))
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", "Bearer   "])
+def test_a_good_token_opens_whatever_the_spelling_of_the_scheme(knock, scheme):
+    assert knock(scheme + signed()).status_code == 200
+
+
+def test_a_token_anywhere_else_opens_nothing(app):
+    token = signed()
+    http = app.test_client()
+    http.set_cookie("Authorization", f"Bearer {token}")
+    refused(http.get(DOOR))
+    for query in (f"access_token={token}", f"token={token}"):
+        refused(http.get(f"{DOOR}?{query}"))
+    refused(http.get(DOOR, headers={"X-Authorization": f"Bearer {token}"}))
+    refused(http.post("/chat", data={"access_token": token}))
+
+
+def test_a_token_is_checked_before_anything_else(app):
+    http = app.test_client()
+    for call in (
+        http.post("/chat", data=b"{", content_type="text/plain"),
+        http.post("/conversations", json={"unknown": 1}),
+        http.get("/conversations?limit=0"),
+        http.get("/conversations/%00"),
+        http.patch("/conversations/x", data=b"\xff"),
+    ):
+        refused(call)
+
+
+def test_all_spellings_of_an_address_are_one_user(app, email):
+    made = Client(app, email).create("Hello")
+    shouted = app.test_client().get(
+        f"/conversations/{made['id']}",
+        headers={"Authorization": f"Bearer {_token_for(email.upper())}"},
+    )
+    assert shouted.json["id"] == made["id"]
+
+
+def _token_for(email):
+    now = int(time.time())
+    claims = {"email": email, "iss": "tests", "aud": "parley", "iat": now, "exp": now + 60}
+    return jwt.encode(claims, SECRET, "HS256")
+
+
+def test_a_deactivated_user_is_refused_within_five_seconds(settings, client, make_app):
+    rows = Rows(settings.database_owner_url)
+    made = client.create("Hello")
+    rows.run("UPDATE users SET is_active = false WHERE email = :email", email=client.email)
+    refused(Client(make_app(), client.email).get(DOOR))  # at once by a process that never saw them
+    deadline = time.monotonic() + 5.2
+    while client.get(DOOR).status_code == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    for answer in (
+        client.get(f"/conversations/{made['id']}"),
+        client.say(made["id"], "Still here"),
+        client.ask("Still here?"),
+    ):
+        refused(answer)
+    rows.run("UPDATE users SET is_active = true WHERE email = :email", email=client.email)
+    assert client.get(DOOR).status_code == 200
+
+
+def test_the_command_line_prints_a_token_that_works_and_nothing_else(app, knock, email):
+    printed = app.test_cli_runner().invoke(
+        args=["tokens", "issue", "--email", email.upper(), "--hours", "2", "--dept", "Sales"]
+    )
+    assert (printed.exit_code, printed.stderr) == (0, "")
+    token = printed.stdout.removesuffix("\n")
+    assert knock(f"Bearer {token}").status_code == 200
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["exp"] - claims["iat"] == 7200
+    assert (claims["email"], claims["dept"]) == (email, "Sales")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--email", "somebody"],
+        ["--email", ""],
+        ["--email", "a@example.com, b@example.com"],
+        ["--email", "a@example.com", "--hours", "25"],
+        ["--email", "a@example.com", "--hours", "0"],
+        ["--email", "a@example.com", "--sid", "x"],
+    ],
+)
+def test_the_command_line_issues_no_token_for_what_it_can_not_take(app, arguments):
+    printed = app.test_cli_runner().invoke(args=["tokens", "issue", *arguments])
+    assert printed.exit_code == 2
+    assert printed.stdout == ""
+    assert "Error" in printed.stderr
+    assert "Traceback" not in printed.stderr

@@ -1,0 +1,360 @@
+"""Runs against PostgreSQL: leases, fences, the reaper, and what is left when an answer ends."""
+
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import pytest
+
+from app.errors import UnavailableError
+from app.ids import new_id
+from app.repositories.runs import LEASE_SECONDS, Ending, RunRepository
+from app.services.chat import Question
+from app.services.identity import Identity
+from app.services.runs import RunService
+from app.streaming.runner import REAP_SECONDS
+from tests.client import Client
+from tests.evidence import Rows
+from tests.responders import Gate
+from tests.streams import frames, until
+
+
+@pytest.fixture(scope="module")
+def rows(app, settings):
+    """Rows as the tables' owner sees them."""
+    return Rows(settings.database_owner_url)
+
+
+class Asked:
+    """A question, its answer and the run that writes it, as PostgreSQL knows them."""
+
+    def __init__(self, client, rows, **fields):
+        self._rows = rows
+        self.response = client.ask("Where is Huế?", wire="sse", **fields)
+        assert self.response.status_code == 200, self.response.text
+        self.seen = frames(self.response.response)
+        self.first = next(self.seen).data
+        self.conversation_id = self.first["conversation_id"]
+
+    @property
+    def message(self):
+        (message,) = self._rows.run(
+            "SELECT * FROM messages WHERE id = :id", id=self.first["message_id"]
+        )
+        return message
+
+    @property
+    def run(self):
+        (run,) = self._rows.run(
+            "SELECT * FROM runs WHERE message_id = :id", id=self.first["message_id"]
+        )
+        return run
+
+    @property
+    def kept(self):
+        chunks = self._rows.run(
+            "SELECT text FROM run_chunks WHERE run_id = :id ORDER BY n", id=self.run.id
+        )
+        return "".join(chunk.text for chunk in chunks)
+
+    @property
+    def ledger(self):
+        return self._rows.run(
+            "SELECT * FROM query_logs WHERE message_id = :id", id=self.first["message_id"]
+        )
+
+    @property
+    def conversation(self):
+        (conversation,) = self._rows.run(
+            "SELECT * FROM conversations WHERE id = :id", id=self.conversation_id
+        )
+        return conversation
+
+    def change_run(self, assignment):
+        self._rows.run(
+            f"UPDATE runs SET {assignment} WHERE message_id = :id", id=self.first["message_id"]
+        )
+
+    def expire(self):
+        self.change_run("lease_until = now() - interval '1 second'")
+
+
+@pytest.fixture
+def gate():
+    gate = Gate("so far", " so good", after=[" and ", "to the end"])
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+def asked(make_app, email, rows, gate):
+    """An answer that waits at the gate, all of its text so far kept."""
+    asked = Asked(Client(make_app(gate), email), rows)
+    until(lambda: asked.kept == "so far so good")
+    return asked
+
+
+@pytest.fixture
+def runs(database):
+    return RunService(database)
+
+
+def unwatched(*pieces):
+    """A responder that has nothing to wait for."""
+    return lambda prompt: iter(pieces)
+
+
+def test_text_is_kept_within_about_a_second_and_the_lease_renewed(asked):
+    before = asked.run.lease_until
+    assert asked.message.content == ""
+    assert asked.message.status == "streaming"
+    until(lambda: asked.run.lease_until > before, seconds=4)
+
+
+def test_at_the_end_everything_is_there_and_the_chunks_are_gone(asked, gate):
+    before = asked.conversation
+    gate.open()
+    *_, done = asked.seen
+    message, (entry,) = asked.message, asked.ledger
+    assert done.event == "done"
+    assert (message.status, message.content) == ("complete", "so far so good and to the end")
+    assert (message.latency_ms >= message.first_token_ms >= 0) is True
+    assert message.usage_is_estimated
+    assert message.tokens_used == message.prompt_tokens + message.completion_tokens > 0
+    assert asked.kept == ""
+    assert (asked.run.status, asked.run.ended_at is not None) == ("complete", True)
+    assert (entry.status, entry.tokens_used) == ("complete", message.tokens_used)
+    assert (entry.query, entry.response_time_ms) == ("Where is Huế?", message.latency_ms)
+    assert asked.conversation.revision == before.revision + 1 == done.data["revision"]
+    assert asked.conversation.total_tokens == before.total_tokens + message.tokens_used
+    assert asked.conversation.rev != before.rev
+    assert asked.conversation.preview == "so far so good and to the end"
+
+
+def test_what_is_written_meanwhile_is_hardly_more_than_the_text(make_app, email, rows, database):
+    """`run_chunks` counted as rows go in: each piece of text once."""
+    rows.run("CREATE TABLE IF NOT EXISTS written (run_id uuid, bytes int)")
+    rows.run(
+        "CREATE OR REPLACE FUNCTION note_written() RETURNS trigger LANGUAGE plpgsql "
+        "SECURITY DEFINER AS $$ BEGIN INSERT INTO written "
+        "VALUES (new.run_id, octet_length(new.text) + 24); RETURN NULL; END $$"
+    )
+    rows.run(
+        "CREATE OR REPLACE TRIGGER note_written AFTER INSERT ON run_chunks "
+        "FOR EACH ROW EXECUTE FUNCTION note_written()"
+    )
+    try:
+        text = "Đường về xứ Huế. " * 5_000
+        asked = Asked(Client(make_app(unwatched(*text)), email), rows)
+        *_, done = asked.seen
+        (written,) = rows.run(
+            "SELECT count(*), sum(bytes) FROM written WHERE run_id = :id", id=asked.run.id
+        )
+    finally:
+        rows.run("DROP TRIGGER note_written ON run_chunks")
+        rows.run("DROP FUNCTION note_written")
+        rows.run("DROP TABLE written")
+    assert done.data["message"]["content"] == text
+    assert 0.9 < written.sum / len(text.encode()) <= 1.2
+    assert written.count <= len(text.encode()) / 2000 + 10
+    assert asked.kept == ""
+
+
+def test_a_run_whose_lease_is_over_is_interrupted_with_the_text_that_was_kept(asked, runs):
+    before = asked.conversation
+    asked.expire()
+    runs.reap()
+    message = until(lambda: asked.message.status != "streaming" and asked.message)
+    (entry,) = asked.ledger
+    assert (message.status, message.content) == ("interrupted", "so far so good")
+    assert message.error_class == "crashed"
+    assert (entry.status, entry.error_class) == ("interrupted", "crashed")
+    assert asked.kept == ""
+    assert asked.run.status == "interrupted"
+    assert asked.conversation.revision == before.revision + 1
+    assert asked.conversation.preview == "so far so good"
+
+
+def test_a_live_writer_that_was_reaped_stops_and_overwrites_nothing(asked, runs, gate):
+    asked.expire()
+    runs.reap()
+    until(lambda: asked.message.status == "interrupted")
+    stored = asked.message
+    gate.open()
+    *_, ending = asked.seen
+    assert gate.closed.wait(5)
+    assert (ending.event, ending.data["code"]) == ("error", "fenced")
+    assert asked.message == stored
+    assert len(asked.ledger) == 1
+
+
+def test_a_fenced_writer_stops_at_its_next_word(make_app, email, rows, runs):
+    class Endless(Gate):
+        def __call__(self, prompt):
+            try:
+                while not self.opened.wait(0.01):
+                    yield "word "
+            finally:
+                self.closed.set()
+
+    endless = Endless()
+    asked = Asked(Client(make_app(endless), email), rows)
+    until(lambda: asked.kept)
+    asked.change_run("attempt = attempt + 1")
+    assert endless.closed.wait(5)
+    assert [*asked.seen][-1].data["code"] == "fenced"
+    assert (asked.message.status, asked.message.content) == ("streaming", "")
+    asked.expire()
+    runs.reap()
+    until(lambda: asked.message.status == "interrupted")
+
+
+@pytest.mark.parametrize("query", ["", "?permanent=true"])
+def test_deleting_the_conversation_stops_its_answer_and_nothing_comes_back(
+    query, make_app, email, rows, gate
+):
+    client = Client(make_app(gate), email)
+    asked = Asked(client, rows)
+    until(lambda: asked.kept)
+    assert client.delete(f"/conversations/{asked.conversation_id}{query}").status_code == 200
+    gate.open()
+    *_, ending = asked.seen
+    assert gate.closed.wait(5)
+    assert (ending.event, ending.data["code"]) == ("error", "fenced")
+    assert client.get(f"/conversations/{asked.conversation_id}").status_code == 404
+    if query:
+        found = rows.run("SELECT 1 FROM messages WHERE user_email = :email", email=email)
+        assert found == rows.run("SELECT 1 FROM runs WHERE user_email = :email", email=email) == []
+
+
+def test_an_answer_in_the_trash_is_ended_by_the_reaper(asked, client, runs, gate):
+    client.delete(f"/conversations/{asked.conversation_id}")
+    runs.reap()
+    until(lambda: asked.message.status == "interrupted", seconds=15)
+    gate.open()
+    assert asked.message.content == "so far so good"
+    assert len(asked.ledger) == 1
+
+
+def test_no_answer_is_left_streaming_for_longer_than_45_seconds():
+    assert LEASE_SECONDS + REAP_SECONDS <= 45 - 5
+
+
+def test_two_reapers_at_once_end_a_run_once(asked, runs, database):
+    before = asked.conversation.revision
+    asked.expire()
+    with ThreadPoolExecutor(8) as pool:
+        counts = list(pool.map(lambda _: RunService(database).reap(), range(8)))
+    until(lambda: asked.message.status == "interrupted")
+    assert sum(counts) <= 1
+    assert len(asked.ledger) == 1
+    assert asked.conversation.revision == before + 1
+
+
+def test_one_look_of_the_reaper_ends_all_that_a_dead_worker_left(make_app, email, rows, runs):
+    gate = Gate("half")
+    client = Client(make_app(gate, max_runs_per_user=100), email)
+    for number in range(45):
+        client.ask(f"Question {number}", wire="sse").close()
+    until(lambda: len(gate.prompts) == 45)
+    rows.run("UPDATE runs SET lease_until = '-infinity' WHERE user_email = :email", email=email)
+    runs.reap()
+    query = "SELECT count(*) FROM messages WHERE user_email = :email AND status = 'streaming'"
+    left = rows.run(query, email=email)
+    gate.open()
+    assert left == [(0,)]
+
+
+def test_a_reaper_that_was_overtaken_changes_nothing(asked, database, email):
+    asked.change_run("attempt = 7")
+    ending = Ending(status="interrupted", content="stale", preview="", search_words="")
+    with database.statement(email) as session:
+        repository = RunRepository(session)
+        assert repository.finish(asked.run.id, 6, new_id(), ending) is None
+        assert repository.renew(asked.run.id, 6, n=99, text="stale") is False
+    assert asked.message.content == ""
+    assert "stale" not in asked.kept
+    asked.expire()
+
+
+def test_a_chunk_is_kept_once(asked, database, email):
+    with database.statement(email) as session:
+        repository = RunRepository(session)
+        assert repository.renew(asked.run.id, 1, n=50, text="once") is True
+        assert repository.renew(asked.run.id, 1, n=50, text="once") is True
+    assert asked.kept.count("once") == 1
+
+
+def test_nobody_elses_run_can_be_renewed_ended_or_read(asked, database, runs):
+    ending = Ending(status="complete", content="forged", preview="", search_words="")
+    with database.statement("mallory@example.com") as session:
+        repository = RunRepository(session)
+        assert repository.renew(asked.run.id, 1, n=9, text="forged") is False
+        assert repository.finish(asked.run.id, 1, new_id(), ending) is None
+        assert repository.text_so_far(asked.run.id) == ""
+    assert runs.text_so_far("mallory@example.com", asked.run.id) == ""
+    assert asked.message.content == ""
+
+
+def test_an_answer_is_stored_when_the_reply_to_storing_it_gets_lost(
+    make_app, email, rows, monkeypatch
+):
+    """The statement takes effect, its reply never comes: the second try finds what it did."""
+    finish, lost = RunRepository.finish, []
+
+    def mumbling(self, *arguments):
+        row = finish(self, *arguments)
+        if not lost:
+            lost.append(row)
+            raise UnavailableError
+        return row
+
+    monkeypatch.setattr(RunRepository, "finish", mumbling)
+    asked = Asked(Client(make_app(unwatched("a", "b")), email), rows)
+    *_, done = asked.seen
+    assert done.event == "done"
+    assert done.data["message"]["content"] == asked.message.content == "ab"
+    assert len(asked.ledger) == 1
+    assert done.data["revision"] == asked.conversation.revision == 3
+
+
+def test_what_was_asked_later_is_not_in_the_history_of_an_earlier_question(
+    make_app, email, monkeypatch
+):
+    """Two questions are stored before either answer begins."""
+    heard = []
+    app = make_app(lambda prompt: heard.append(prompt) or iter(["answer"]))
+    parley, waiting = app.extensions["parley"], []
+    identity = Identity(user_email=Client(app, email).email)
+    parley.services.users.see(identity)
+    monkeypatch.setattr(parley.runner, "launch", waiting.append)
+    for text in ("first", "second"):
+        next(parley.services.chat.ask(identity, Question(text=text, conversation="my-chat")))
+    for run in waiting:
+        run.generate()
+    said = {prompt.question: [turn.content for turn in prompt.history.turns] for prompt in heard}
+    assert said == {"first": [], "second": ["first", "answer"]}
+
+
+def test_an_answer_that_ends_late_does_not_take_the_preview_of_what_came_after(asked, client, gate):
+    client.say(asked.conversation_id, "Never mind.")
+    gate.open()
+    assert [*asked.seen][-1].event == "done"
+    assert asked.conversation.preview == "Never mind."
+    said = [message["content"] for message in client.messages(asked.conversation_id)]
+    assert said == ["Where is Huế?", "so far so good and to the end", "Never mind."]
+
+
+def test_the_model_holds_no_connection_and_no_transaction(make_app, email, rows, database, gate):
+    app = make_app(gate, db_pool_size=1, db_max_overflow=0, db_pool_timeout=1)
+    engine = app.extensions["parley"].database.engine
+    client = Client(app, email)
+    asked = Asked(client, rows)
+    assert gate.reached.wait(5)
+    assert client.get("/conversations").status_code == 200
+    until(lambda: engine.pool.checkedout() == 0)
+    with database.statement("") as session:
+        idle = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state LIKE "
+        assert session.run(idle + "'idle in transaction%%'", {}) == []
+    gate.open()
+    assert [*asked.seen][-1].event == "done"
+    assert UUID(asked.conversation_id)

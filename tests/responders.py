@@ -1,0 +1,77 @@
+"""Responders for tests: functions for servers (RESPONDER="tests.responders:slow"), and a Gate.
+
+They import nothing but what a host's own responder would.
+"""
+
+import time
+from itertools import count
+from threading import Event
+
+from app.responders.base import Contexts, Finish, Usage
+
+SECRET = "responder-internals-sk-77ab"
+HUGE_PIECE = "Zeile für Zeile, 字 um 字; "
+
+
+def slow(prompt):
+    """Forty numbers in two seconds; after three, if it is asked to think first."""
+    time.sleep(3 if prompt.question == "Think first." else 0)
+    for number in range(40):
+        time.sleep(0.05)
+        yield f"{number} "
+    yield Finish("stop", model="slow-1")
+
+
+def endless(prompt):
+    """A number each 20 ms; ends only when it is closed, or after two minutes."""
+    for number in range(6000):
+        time.sleep(0.02)
+        yield f"{number} "
+
+
+def failing(prompt):
+    """Half an answer, then an error that quotes what nobody may see."""
+    yield "half an "
+    raise RuntimeError(SECRET)
+
+
+def huge(prompt):
+    """Text without an end: whoever listens must have a limit."""
+    for _ in count():
+        yield HUGE_PIECE * 1000
+
+
+def complete(prompt):
+    """Everything that an answer can have."""
+    yield Contexts([{"source": "atlas.pdf", "chunk": "Huế lies on the Perfume River.", "page": 7}])
+    yield "In central "
+    yield "Vietnam."
+    yield Usage(11, 3)
+    yield Finish("stop", model="complete-1")
+
+
+class Gate:
+    """Says `before`, waits until it is opened, says `after`. Knows whether it was closed early.
+
+    `reached` is set when it waits, `closed` when its answer is over in whatever way; `prompts`
+    holds what it was asked.
+    """
+
+    def __init__(self, *before, after=("after",), patience=20):
+        self.prompts = []
+        self.reached, self.opened, self.closed = Event(), Event(), Event()
+        self._before, self._after, self._patience = before, after, patience
+
+    def __call__(self, prompt):
+        self.prompts.append(prompt)
+        try:
+            yield from self._before
+            self.reached.set()
+            if not self.opened.wait(self._patience):
+                raise TimeoutError("nobody opened the gate")
+            yield from self._after
+        finally:
+            self.closed.set()
+
+    def open(self):
+        self.opened.set()

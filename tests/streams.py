@@ -1,0 +1,44 @@
+"""Answers as clients read them while they come in."""
+
+import json
+import time
+from typing import NamedTuple
+
+
+class Frame(NamedTuple):
+    """One server-sent event; a comment has neither name nor number, and its text as data."""
+
+    event: str | None
+    number: int | None
+    data: object
+
+
+def frames(pieces):
+    """The frames of an sse wire, as soon as they are complete. Anything else is a failure."""
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n\n")
+        yield from map(_frame, whole)
+    assert not rest
+
+
+def text_of(seen):
+    """The answer's text as the deltas among frames tell it."""
+    return "".join(frame.data["text"] for frame in seen if frame.event == "delta")
+
+
+def until(condition, *, seconds=10.0):
+    """What `condition` gives, once that is something."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not true within {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
+def _frame(raw):
+    if raw.startswith(b":"):
+        return Frame(None, None, raw[1:].decode())
+    event, number, data = raw.decode().split("\n")
+    fields = event.removeprefix("event: "), number.removeprefix("id: "), data.removeprefix("data: ")
+    return Frame(fields[0], int(fields[1]), json.loads(fields[2]))

@@ -132,7 +132,7 @@ def _engine(settings: Settings) -> Engine:
             "options": _timeouts(settings),
         },
     )
-    engine.dialect.set_isolation_level = _switch_autocommit  # type: ignore[method-assign]
+    engine.dialect.set_isolation_level = _switch_autocommit  # type: ignore[assignment]
     event.listen(engine, "connect", _refuse_unsafe_role)
     event.listen(engine, "before_cursor_execute", _send_owner_along, retval=True)
     event.listen(engine, "after_cursor_execute", _slow_statement_log(settings.db_slow_query_ms))

@@ -98,7 +98,7 @@ class _Converter(OpenAPIConverter):
     """Adds what a schema's Meta says in JSON Schema: rules that take more than one field."""
 
     def schema2jsonschema(self, schema: Schema | type[Schema]) -> dict[str, Any]:
-        described: dict[str, Any] = super().schema2jsonschema(schema)
+        described: dict[str, Any] = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
         return described | getattr(schema.Meta, "json_schema", {})
 
 

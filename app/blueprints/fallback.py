@@ -4,7 +4,7 @@ Within a host, a method that HTTP's own documents do not know (PURGE, say) stays
 """
 
 from flask import Response, current_app, request
-from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from .blueprint import Blueprint
 from .errors import http_problem
@@ -16,7 +16,7 @@ blueprint = Blueprint("fallback", url_prefix="", description="", is_public=True)
 
 @blueprint.route("/", methods=METHODS, endpoint="root", strict_slashes=False)
 @blueprint.route("/<path:_unknown>", methods=METHODS, endpoint="unknown")
-def refuse(_unknown: object = "") -> Response:
+def refuse(_unknown: object = "") -> Response | HTTPException:
     """Answers for a path that nothing serves, or not by this method"""
     allowed = [method for method in METHODS if _is_served(method)]
     if not allowed:

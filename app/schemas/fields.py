@@ -29,7 +29,7 @@ class ClientId(fields.String):
 
     def __init__(self, **kwargs: Any) -> None:
         known = {"pattern": _PRINTABLE} | kwargs.pop("metadata", {})
-        check = [validate.Length(1, 64), _check_printable]
+        check: list[Any] = [validate.Length(1, 64), _check_printable]
         super().__init__(validate=check, metadata=known, **kwargs)
 
 
@@ -50,7 +50,7 @@ def spoken(**kwargs: Any) -> fields.String:
 
 
 def title(**kwargs: Any) -> fields.String:
-    check = [validate.Length(1, 500), _check_spoken]
+    check: list[Any] = [validate.Length(1, 500), _check_spoken]
     return fields.String(validate=check, metadata=_SPOKEN, **kwargs)
 
 

@@ -323,7 +323,9 @@ def test_postgresql_may_go_and_come_back_without_a_restart(connect, cabled, cabl
     assert client.messages(place) == before
     assert client.get("/readyz").status_code == 200
     for name, (method, path, body) in requests_of(place).items():
-        assert client.open(path, method=method, json=body).status_code in {200, 201}, name
+        answer = client.open(path, method=method, json=body)
+        assert answer.status_code in {200, 201}, name
+        assert answer.data
 
 
 def test_a_cut_that_nobody_noticed_costs_one_request_at_most(connect, cabled, cable):

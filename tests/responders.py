@@ -4,13 +4,11 @@ They import nothing but what a host's own responder would.
 """
 
 import time
-from itertools import count
 from threading import Event
 
 from app.responders.base import Contexts, Finish, Usage
 
 SECRET = "responder-internals-sk-77ab"
-HUGE_PIECE = "Zeile für Zeile, 字 um 字; "
 
 
 def slow(prompt):
@@ -33,12 +31,6 @@ def failing(prompt):
     """Half an answer, then an error that quotes what nobody may see."""
     yield "half an "
     raise RuntimeError(SECRET)
-
-
-def huge(prompt):
-    """Text without an end: whoever listens must have a limit."""
-    for _ in count():
-        yield HUGE_PIECE * 1000
 
 
 def complete(prompt):

@@ -8,9 +8,7 @@ from ..schemas.health import Life, Readiness, Version
 from .blueprint import Blueprint, described, json_response
 from .current import services
 
-blueprint = Blueprint(
-    "health", url_prefix="", description="Health of this process", is_public=True
-)
+blueprint = Blueprint("health", url_prefix="", description="Health of this process", is_public=True)
 
 
 @blueprint.get("/livez")

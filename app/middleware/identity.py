@@ -1,4 +1,4 @@
-"""Bearer JWT → `g.parley_identity` (a host may have an identity of its own), before any guarded view."""
+"""Bearer JWT → `g.parley_identity`, before any guarded view. `g.identity` is a host's own."""
 
 from flask import current_app, g, request
 

@@ -5,7 +5,6 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from ..ids import parse_id
 from .fields import ClientId, Timestamp, WholeNumber, limit, mode, model, spoken, tags, title
 
-
 CONVERSATION_EXAMPLE = {
     "title": "A week in Huế",
     "tags": ["travel"],

@@ -37,6 +37,16 @@ def make_host():
         SQLALCHEMY_DATABASE_URI="sqlite://",
         MAX_CONTENT_LENGTH=100,
     )
+    add_notes(host)
+    add_pages(host)
+    add_hooks(host)
+    for name in ("openapi", "db", "tokens"):
+        host.cli.add_command(click.Command(name, help="The host's own"))
+    return host
+
+
+def add_notes(host):
+    """A database of the host's, by Flask-SQLAlchemy, and a page that writes to it."""
     notes = SQLAlchemy()
 
     class Note(notes.Model):
@@ -47,6 +57,15 @@ def make_host():
     with host.app_context():
         notes.create_all()
 
+    @host.post("/notes")
+    def create_note():
+        notes.session.add(Note(text=request.form["text"]))
+        notes.session.commit()
+        return {"notes": notes.session.scalars(select(Note.text)).all()}
+
+
+def add_pages(host):
+    """Routes, and pages for errors."""
     own = Blueprint("conversations", "host", url_prefix="/conversations")
 
     @own.get("")
@@ -58,12 +77,6 @@ def make_host():
     @host.get("/chat")
     def chat():
         return {"chat": "the host's"}
-
-    @host.post("/notes")
-    def create_note():
-        notes.session.add(Note(text=request.form["text"]))
-        notes.session.commit()
-        return {"notes": notes.session.scalars(select(Note.text)).all()}
 
     @host.get("/broken")
     def broken():
@@ -77,6 +90,10 @@ def make_host():
         host.register_error_handler(
             status, lambda error, status=status: (f"<h1>The host's {status}</h1>", status)
         )
+
+
+def add_hooks(host):
+    """What runs before and after each request."""
 
     @host.before_request
     def greet():
@@ -94,10 +111,6 @@ def make_host():
     def sign(response):
         response.headers["X-Host"] = f"{g.get('request_id')}, {g.get('identity')}"
         return response
-
-    for name in ("openapi", "db", "tokens"):
-        host.cli.add_command(click.Command(name, help="The host's own"))
-    return host
 
 
 def portrait(host):
@@ -117,7 +130,9 @@ def portrait(host):
         "after": list(host.after_request_funcs[None]),
         "teardown": list(host.teardown_appcontext_funcs),
         "sqlalchemy": host.extensions["sqlalchemy"],
-        "templates": [list(host.template_context_processors[key]) for key in (None, "conversations")],
+        "templates": [
+            list(host.template_context_processors[key]) for key in (None, "conversations")
+        ],
         "log handlers": list(logging.getLogger().handlers),
         "log level": logging.getLogger().level,
     }

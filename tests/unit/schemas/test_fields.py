@@ -9,7 +9,9 @@ def test_an_id_of_a_client_is_taken_as_it_is(text):
     assert ClientId().deserialize(text) == text
 
 
-@pytest.mark.parametrize("text", ["", "x" * 65, "a\n", "a\tb", "\x85", "\u202e", "\u2066", "\ufeff"])
+@pytest.mark.parametrize(
+    "text", ["", "x" * 65, "a\n", "a\tb", "\x85", "\u202e", "\u2066", "\ufeff"]
+)
 def test_an_id_with_marks_that_nobody_sees_is_refused(text):
     with pytest.raises(ValidationError):
         ClientId().deserialize(text)

@@ -97,8 +97,11 @@ class Database:
 
     def check_role(self) -> None:
         """Raises UnsafeRoleError when row-level security would not hold for our role."""
-        with _availability(), self.engine.connect():
-            pass
+        try:
+            with _availability(), self.engine.connect():
+                pass
+        finally:
+            self.engine.dispose()  # a connection must not be shared by the children of a fork
 
     def close(self) -> None:
         self.engine.dispose()
@@ -123,6 +126,7 @@ def _engine(settings: Settings) -> Engine:
         max_overflow=settings.db_max_overflow,
         pool_timeout=settings.db_pool_timeout,
         pool_use_lifo=True,
+        hide_parameters=True,  # they are what people said; an error's text may end up in a log
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
         connect_args={

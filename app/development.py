@@ -27,7 +27,7 @@ from .processes import ENDINGS, follow_parent, stop, write_private
 
 _PATIENCE = 60.0  # seconds for the server to answer /readyz
 _EMAIL = "you@example.com"
-_KEYS = ("SERVICE_AUTH_SECRET", "SERVICE_AUTH_SECRETS", "SERVICE_AUTH_JWKS_URL")
+_KEYS = ("SERVICE_AUTH_SECRET", "SERVICE_AUTH_SECRETS")
 
 
 def complete(environ: MutableMapping[str, str], data: Path) -> None:

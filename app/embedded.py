@@ -192,6 +192,9 @@ def _options(port: int, *, durable: bool) -> list[str]:
         "max_connections": 100,
         "timezone": "UTC",
         "log_timezone": "UTC",
+        # A refused statement holds what people said; a server's log must not.
+        "log_min_error_statement": "panic",
+        "log_error_verbosity": "terse",
     }
     risky = {} if durable else {"fsync": "off", "full_page_writes": "off"}
     return [f"--{name}={value}" for name, value in (options | risky).items()]

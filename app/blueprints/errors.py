@@ -95,10 +95,10 @@ def _parley_error(error: ParleyError) -> Response:
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return _unexpected_error(error)
     faults = error.faults if isinstance(error, InvalidFieldsError) else ()
-    return problem(status, error.code, str(error), headers=_headers(error), errors=faults)
+    return problem(status, error.code, str(error), headers=headers_of(error), errors=faults)
 
 
-def _headers(error: ParleyError) -> dict[str, str]:
+def headers_of(error: ParleyError) -> dict[str, str]:
     if isinstance(error, IdentityError):
         return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, LimitError | UnavailableError):

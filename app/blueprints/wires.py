@@ -7,15 +7,19 @@ from typing import Any, cast
 from flask import Response
 from werkzeug.datastructures import MIMEAccept
 
-from ..errors import ModelError, ModelTimeoutError
+from ..errors import ModelError, ModelTimeoutError, ParleyError, UnavailableError
 from ..streaming.encoders import plain_text, server_sent
 from ..streaming.events import Done, Failed, Started, WireEvent
 from .blueprint import json_response
-from .errors import problem, status_of
+from .errors import headers_of, problem, status_of
 
 Events = Iterator[WireEvent | None]
 
 _BY_TYPE = {"application/json": "json", "text/event-stream": "sse", "text/plain": "text"}
+_ERRORS: dict[str, type[ParleyError]] = {
+    "timeout": ModelTimeoutError,
+    "unavailable": UnavailableError,
+}
 _STREAM_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache, no-store"}
 
 
@@ -57,8 +61,9 @@ def _json(started: Started, events: Events) -> Response:
     }
     if isinstance(ending, Done):
         return json_response(stored)
-    kind = ModelTimeoutError if ending.error_class == "timeout" else ModelError
-    return problem(status_of(kind()), kind.code, ending.message, **stored)
+    error = _ERRORS.get(ending.error_class, ModelError)()
+    headers = headers_of(error)
+    return problem(status_of(error), error.code, ending.message, headers=headers, **stored)
 
 
 _FORMS: dict[str, Callable[[Started, Events], Response]] = {

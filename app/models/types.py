@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from sqlalchemy import Text, text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
@@ -11,7 +10,6 @@ from sqlalchemy.orm import mapped_column
 # Three digits: what is stored is what the API shows, and what a cursor compares.
 Moment = TIMESTAMP(timezone=True, precision=3)
 
-PrimaryId = Annotated[UUID, mapped_column(primary_key=True)]
 At = Annotated[datetime, mapped_column(Moment)]
 CreatedAt = Annotated[datetime, mapped_column(Moment, server_default=text("now()"))]
 Words = Annotated[str, mapped_column(Text)]

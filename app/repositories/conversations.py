@@ -23,6 +23,11 @@ WHERE user_email = %(owner)s AND id = %(conversation_id)s
     AND deleted_at IS NULL AND is_published
 """
 
+# Waiting for a writer belongs to a statement of its own: what follows sees what it wrote.
+_LOCK = """
+SELECT id FROM conversations WHERE user_email = %(owner)s AND id = %(conversation_id)s FOR UPDATE
+"""
+
 # Whoever writes to these conversations has lost them: the reaper ends the fenced runs.
 _FENCE = """
 fenced AS (
@@ -66,7 +71,6 @@ SELECT id FROM made
 _OF_SOURCE = """
 SELECT id FROM conversations
 WHERE user_email = %(owner)s AND source = %(source)s AND source_id = %(source_id)s
-    AND deleted_at IS NULL
 """
 
 
@@ -104,12 +108,14 @@ class ConversationRepository(Repository[Conversation]):
         return rows[0].id if rows else None
 
     def trash(self, conversation_id: UUID) -> int | None:
-        """Puts it into the trash and fences its runs: the new revision, or None."""
+        """Puts it into the trash and fences its runs, in a transaction: the revision, or None."""
+        self.session.run(_LOCK, self._named(conversation_id))
         rows = self.session.run(_TRASH, self._named(conversation_id))
         return rows[0].revision if rows else None
 
     def erase(self, conversation_id: UUID) -> bool:
-        """Removes it with all its messages, for good; False when there is none."""
+        """Removes it with all its messages, in a transaction; False when there is none."""
+        self.session.run(_LOCK, self._named(conversation_id))
         return bool(self.session.run(_ERASE, self._named(conversation_id)))
 
     def _named(self, conversation_id: UUID) -> dict[str, Any]:

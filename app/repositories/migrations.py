@@ -1,7 +1,9 @@
 from ..database import OwnedSession
 
-# Before the first migration there is no such table, and that is no error.
-_EXISTS = "SELECT to_regclass('alembic_version') IS NOT NULL AS is_there"
+# Before the first migrations there is no such table, or no right to read it: no error, either.
+_EXISTS = """
+SELECT coalesce(has_table_privilege(to_regclass('alembic_version'), 'SELECT'), false) AS is_there
+"""
 _APPLIED = "SELECT version_num FROM alembic_version"
 
 

@@ -3,7 +3,7 @@ from typing import Any, ClassVar
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from .conversations import Message
-from .fields import ClientId, mode, model, spoken
+from .fields import ClientId, ConversationReference, mode, model, spoken
 
 WIRES = ("text", "sse", "json")
 
@@ -25,7 +25,7 @@ class ChatRequest(Schema):
     class Meta:
         json_schema: ClassVar = {"oneOf": [{"required": ["message"]}, {"required": ["messages"]}]}
 
-    conversation_id = ClientId(
+    conversation_id = ConversationReference(
         allow_none=True,
         metadata={"description": "An id of ours, or a client's own: an unknown one is made."},
     )

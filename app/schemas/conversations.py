@@ -3,7 +3,18 @@ from typing import Any, ClassVar
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from ..ids import parse_id
-from .fields import ClientId, Timestamp, WholeNumber, limit, mode, model, spoken, tags, title
+from .fields import (
+    ClientId,
+    ConversationReference,
+    Timestamp,
+    WholeNumber,
+    limit,
+    mode,
+    model,
+    spoken,
+    tags,
+    title,
+)
 
 CONVERSATION_EXAMPLE = {
     "title": "A week in Huế",
@@ -53,7 +64,7 @@ class ConversationCreate(_Messages):
             "then": {"properties": {"messages": {"items": {"required": ["client_message_id"]}}}},
         }
 
-    client_id = ClientId(
+    client_id = ConversationReference(
         metadata={
             "description": "The client's own id, no UUID: the same again makes no second "
             "conversation. First messages then need a client_message_id each."

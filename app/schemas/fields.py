@@ -9,10 +9,12 @@ from marshmallow import ValidationError, fields, validate
 from ..clock import timestamp
 
 # Controls, line ends, marks that reorder text. Joiners stay: emoji and Persian need them.
-_PRINTABLE = (
-    r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f"
-    r"\u2028-\u202e\u2066-\u2069\ufeff]+$"
+_UNPRINTABLE = (
+    r"\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f"
+    r"\u2028-\u202e\u2066-\u2069\ufeff"
 )
+_PRINTABLE = f"^[^{_UNPRINTABLE}]+$"
+_ADDRESSABLE = f"^[^/{_UNPRINTABLE}]+$"
 _SPOKEN = {"pattern": r"\S"}
 MODES = ("fast", "balanced", "quality", "adaptive")
 
@@ -30,6 +32,15 @@ class ClientId(fields.String):
     def __init__(self, **kwargs: Any) -> None:
         known = {"pattern": _PRINTABLE} | kwargs.pop("metadata", {})
         check: list[Any] = [validate.Length(1, 64), _check_printable]
+        super().__init__(validate=check, metadata=known, **kwargs)
+
+
+class ConversationReference(fields.String):
+    """An id of ours, or one that a client made: it must fit into a path, so it holds no slash."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        known = {"pattern": _ADDRESSABLE} | kwargs.pop("metadata", {})
+        check: list[Any] = [validate.Length(1, 64), _check_addressable]
         super().__init__(validate=check, metadata=known, **kwargs)
 
 
@@ -75,6 +86,11 @@ def limit(default: int) -> fields.Integer:
 def _check_printable(text: str) -> None:
     if not re.fullmatch(_PRINTABLE, text):
         raise ValidationError("must hold printable characters only.")
+
+
+def _check_addressable(text: str) -> None:
+    if not re.fullmatch(_ADDRESSABLE, text):
+        raise ValidationError("must hold printable characters only, and no slash.")
 
 
 def _check_spoken(text: str) -> None:

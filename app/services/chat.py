@@ -38,14 +38,12 @@ class Question:
     mode: str | None = None
     model: str | None = None
     filters: Sequence[Mapping[str, Any]] = ()
-    metadata: Mapping[str, Any] | None = None
 
     def draft(self) -> Draft:
         return Draft(
             role="user",
             content=self.text,
             client_message_id=self.client_message_id,
-            metadata=self.metadata,
         )
 
 

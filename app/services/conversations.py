@@ -113,7 +113,7 @@ class ConversationService:
         An id of ours is not looked up: the statement that uses it names the owner.
         """
         found = parse_id(reference)
-        if found is None and reference.isprintable():  # as every client's own id is
+        if found is None and "\0" not in reference:
             found = self.find_source(owner, clients_own(reference))
         if found is None:
             raise RecordNotFoundError
@@ -166,12 +166,15 @@ class ConversationService:
             conversations = ConversationRepository(session)
             if not conversations.update_many(where=where, data=data):
                 raise RecordNotFoundError
-            return conversations.record(conversation_id)
+            record = conversations.record(conversation_id)
+        if record is None:
+            raise RecordNotFoundError
+        return record
 
     def trash(self, owner: str, reference: str) -> int:
         """Puts a conversation into the trash and ends its runs; the new revision."""
         conversation_id = self.find(owner, reference)
-        with self._database.statement(owner) as session:
+        with self._database.transaction(owner) as session:
             revision = ConversationRepository(session).trash(conversation_id)
         if revision is None:
             raise RecordNotFoundError
@@ -181,7 +184,7 @@ class ConversationService:
     def erase(self, owner: str, reference: str) -> None:
         """Removes a conversation and all its messages for good, from the trash too."""
         conversation_id = self.find(owner, reference)
-        with self._database.statement(owner) as session:
+        with self._database.transaction(owner) as session:
             if not ConversationRepository(session).erase(conversation_id):
                 raise RecordNotFoundError
         self._history.forget(conversation_id)

@@ -8,7 +8,7 @@ import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from ..database import NOBODY, Database
-from ..errors import ModelError, UnavailableError
+from ..errors import ModelError, UnavailableError, places
 from ..ids import new_id
 from ..repositories.runs import Ending, RunRepository
 from ..responders.base import Prompt
@@ -53,8 +53,7 @@ class RunService:
         count = 0
         while expired := self._claim_expired():
             for run in expired:
-                self._interrupt(run.owner, run.run_id, run.attempt)
-            count += len(expired)
+                count += self._interrupted(run.owner, run.run_id, run.attempt)
         return count
 
     def text_so_far(self, owner: str, run_id: UUID) -> str:
@@ -65,6 +64,17 @@ class RunService:
     def _claim_expired(self) -> Sequence[Any]:
         with self._database.statement(NOBODY) as session:
             return RunRepository(session).claim_expired(REAPED_AT_ONCE)
+
+    def _interrupted(self, owner: str, run_id: UUID, attempt: int) -> bool:
+        """Ends one run; one that can't be ended must not keep the others from their end."""
+        try:
+            self._interrupt(owner, run_id, attempt)
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with this one
+            log.error("reap_failed", error=type(error).__name__, where=places(error))
+            return False
+        return True
 
     def _interrupt(self, owner: str, run_id: UUID, attempt: int) -> None:
         text = self.text_so_far(owner, run_id)

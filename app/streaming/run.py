@@ -1,7 +1,7 @@
 """One generation: it is not the request. It goes on when the client leaves, and it ends once.
 
 Holds no transaction and no pooled connection while the model speaks: each `Journal` call is one
-short statement. streaming.md's promises 2, 3, 4 and 10 are kept here.
+short statement.
 """
 
 import threading
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from ..errors import ModelError, UnavailableError, places
+from ..errors import ModelError, RecordNotFoundError, UnavailableError, places
 from ..responders.base import Event, Prompt, Responder
 from ..transcript import Turn
 from .answer import Answer
@@ -23,7 +23,8 @@ log = structlog.get_logger(__name__)
 
 FLUSH_BYTES = 2000
 TAKEN_BACK = "This answer was taken back before it was finished."
-_UNSTORED = "The answer could not be stored in time. What was written of it is kept."
+_UNSTORED = "The answer could not be stored in time. What was kept of it until then is not lost."
+_ABANDONED = "The answer was broken off. What was kept of it until then is not lost."
 _BROKEN = ModelError(error_class="responder")
 
 
@@ -102,8 +103,13 @@ class Run:
                 self._chunk = ""
             else:
                 self._is_fenced = True
+                self.wire.publish(Failed("interrupted", "fenced", TAKEN_BACK))
         finally:
             self._storing.release()
+
+    def abandon(self) -> None:
+        """Tells the watchers that nobody writes any more, if they heard no ending."""
+        self.wire.publish(Failed("interrupted", "crashed", _ABANDONED))
 
     def _taken(self) -> str:
         """What waits to be kept, taken out."""
@@ -120,6 +126,8 @@ class Run:
             return error
         except UnavailableError:
             return ModelError(error_class="unavailable")
+        except RecordNotFoundError:  # deleted before its history was read: fenced, too
+            return ModelError(error_class="fenced")
         except Exception as error:  # noqa: BLE001 - a host's responder may raise anything
             log.error("responder_failed", error=type(error).__name__, where=places(error))
             return _BROKEN
@@ -154,10 +162,13 @@ class Run:
     def _end(self, error: ModelError | None) -> None:
         with self._storing:
             stored = self._journal.finish(self.ticket, self._answer, self._prompt, error)
-        if stored is None:
-            self.wire.publish(Failed("interrupted", "fenced", TAKEN_BACK))
-        elif error is None:
-            self.wire.publish(Done(*stored))
-        else:
-            turn, revision = stored
-            self.wire.publish(Failed("failed", error.error_class, str(error), turn, revision))
+            self.wire.publish(_ending(stored, error))
+
+
+def _ending(stored: tuple[Turn, int] | None, error: ModelError | None) -> Done | Failed:
+    if stored is None:
+        return Failed("interrupted", "fenced", TAKEN_BACK)
+    turn, revision = stored
+    if error is None:
+        return Done(turn, revision)
+    return Failed("failed", error.error_class, str(error), turn, revision)

@@ -72,11 +72,12 @@ class Runner:
         try:
             run.generate()
         finally:
+            run.abandon()
             self._live.pop(run.ticket.message_id, None)
 
     def _keep(self) -> None:
         for run in list(self._live.values()):
-            run.flush()
+            _guarded(run.flush)
 
     def _reap_expired(self) -> None:
         if count := self._reap():
@@ -87,9 +88,14 @@ class Runner:
 
     def _repeat(self, seconds: float, work: Callable[[], None]) -> None:
         while not self._closing.wait(seconds):
-            try:
-                work()
-            except UnavailableError:
-                log.warning("store_away", thread=threading.current_thread().name)
-            except Exception as error:  # noqa: BLE001 - without upkeep every answer is lost
-                log.error("upkeep_failed", error=type(error).__name__, where=places(error))
+            _guarded(work)
+
+
+def _guarded(work: Callable[[], None]) -> None:
+    """Does a piece of upkeep; its failure must not end the upkeep of the others."""
+    try:
+        work()
+    except UnavailableError:
+        log.warning("store_away", thread=threading.current_thread().name)
+    except Exception as error:  # noqa: BLE001 - without upkeep every answer is lost
+        log.error("upkeep_failed", error=type(error).__name__, where=places(error))

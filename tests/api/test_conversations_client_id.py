@@ -1,6 +1,7 @@
 """POST /conversations with a client's own id: sent again, it makes no second conversation."""
 
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 
@@ -118,6 +119,25 @@ def test_an_id_that_can_not_be_a_clients_own_is_refused(client, client_id):
 
 
 def test_any_printable_id_is_taken(client):
-    for client_id in ("x" * 64, "9C5QTtA8lMeNU0Kb", "Đà Nẵng 🏖", "a/b?c#d"):
+    for client_id in ("x" * 64, "9C5QTtA8lMeNU0Kb", "Đà Nẵng 🏖", "a?b#c"):
         assert make(client, client_id).status_code == 201
         assert make(client, client_id).status_code == 200
+
+
+@pytest.mark.parametrize("client_id", ["نمی\u200cدانم", "a\u00a0b", "👩\u200d💻", "a.b-c_d~e f"])
+def test_whatever_id_is_taken_can_be_read_and_deleted_by_it(client, client_id):
+    made = client.post("/conversations", json={"client_id": client_id})
+    path = f"/conversations/{quote(client_id)}"
+    assert client.get(path).json["id"] == made.json["id"]
+    assert client.delete(path).status_code == 200
+    assert client.get(path).status_code == 404
+    assert client.delete(f"{path}?permanent=true").status_code == 200
+    assert client.post("/conversations", json={"client_id": client_id}).status_code == 201
+
+
+def test_an_id_that_fits_into_no_path_is_refused(client):
+    asked = {"conversation_id": "a/b", "message": "Hi"}
+    for path, body in (("/conversations", {"client_id": "a/b"}), ("/chat", asked)):
+        answer = client.post(path, json=body)
+        assert answer.status_code == 422
+        assert answer.json["errors"][0]["pointer"] == f"/{next(iter(body))}"

@@ -219,10 +219,10 @@ def test_deleting_the_conversation_stops_its_answer_and_nothing_comes_back(
     asked = Asked(client, rows)
     until(lambda: asked.kept)
     assert client.delete(f"/conversations/{asked.conversation_id}{query}").status_code == 200
-    gate.open()
     *_, ending = asked.seen
-    assert gate.closed.wait(5)
     assert (ending.event, ending.data["code"]) == ("error", "fenced")
+    gate.open()
+    assert gate.closed.wait(5)
     assert client.get(f"/conversations/{asked.conversation_id}").status_code == 404
     if query:
         found = rows.run("SELECT 1 FROM messages WHERE user_email = :email", email=email)

@@ -213,7 +213,7 @@ def test_a_responder_that_will_not_close_costs_no_answer():
     [
         (RuntimeError(SECRET), "responder"),
         (KeyError(SECRET), "responder"),
-        (RecordNotFoundError(), "responder"),
+        (RecordNotFoundError(), "fenced"),
         (ModelError(error_class="rate_limited"), "rate_limited"),
         (ModelTimeoutError(), "timeout"),
         (UnavailableError(), "unavailable"),

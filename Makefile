@@ -21,7 +21,7 @@ test: $(READY) ## all tests with their coverage, on real PostgreSQL and Redis (A
 check: lint ## lint, types, layers, and the unit tests within UNIT_SECONDS
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@UNIT_SECONDS=$(UNIT_SECONDS) $(BIN)/python -m pytest -q -p no:schemathesis -p no:xdist -p no:cov tests/unit
+	@UNIT_SECONDS=$(UNIT_SECONDS) $(BIN)/python -m pytest -q -p no:schemathesis -p no:xdist -p no:cov -p no:logging tests/unit
 
 lint: $(READY) ## ruff: rules and format
 	@$(BIN)/ruff check .

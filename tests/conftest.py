@@ -22,7 +22,7 @@ from app.embedded import create_database, servers
 pytest_plugins = ["tests.fixtures"]
 
 # No deadlines: a busy machine is no bug. HYPOTHESIS_PROFILE=thorough looks longer.
-hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("quick", max_examples=10, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 

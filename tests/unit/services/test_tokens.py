@@ -29,12 +29,18 @@ def test_more_than_a_hundred_hostile_tokens_are_tried():
     assert len(HOSTILE) >= 100
 
 
-@pytest.mark.parametrize("token", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_token_proves_nothing(tokens, token):
+def test_no_hostile_token_proves_anything_or_says_why(tokens):
+    """In one test: there are hundreds, and each takes less time than a test of its own."""
     assert tokens.verify(signed())
-    with pytest.raises(IdentityError) as refused:
-        tokens.verify(token())
-    assert str(refused.value) == IdentityError.message
+    answers = {name: refusal(tokens, token()) for name, token in HOSTILE.items()}
+    assert answers == dict.fromkeys(HOSTILE, IdentityError.message)
+
+
+def refusal(tokens, token):
+    try:
+        return tokens.verify(token)
+    except IdentityError as error:
+        return str(error)
 
 
 def test_the_reason_of_a_refusal_is_kept_from_who_asks(tokens):

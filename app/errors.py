@@ -22,9 +22,13 @@ ParleyError
     └── UnknownWordError           a repository was given a word that it does not know
 """
 
+import math
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from .clock import now
 
 
 class ParleyError(Exception):
@@ -108,10 +112,15 @@ class LimitError(ParleyError):
     code = "too_many_requests"
     message = "Too many requests."
 
-    def __init__(self, message: str | None = None, *, retry_after: int = 1) -> None:
-        """`retry_after`: whole seconds until trying again makes sense."""
+    def __init__(self, message: str | None = None, *, reset_at: datetime | None = None) -> None:
+        """`reset_at`: from when on trying again makes sense; by default in a second."""
         super().__init__(message)
-        self.retry_after = retry_after
+        self.reset_at = reset_at or now() + timedelta(seconds=1)
+
+    @property
+    def retry_after(self) -> int:
+        """Whole seconds until then, at least one."""
+        return max(1, math.ceil((self.reset_at - now()).total_seconds()))
 
 
 class ModelError(ParleyError):

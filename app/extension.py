@@ -27,6 +27,7 @@ from .services.chat import ChatLimits, ChatService
 from .services.conversations import ConversationService
 from .services.health import HealthService
 from .services.history import HistoryService
+from .services.jwks import ProviderKeys
 from .services.messages import MessageService
 from .services.runs import RunService
 from .services.search import SearchService
@@ -60,6 +61,7 @@ class Parley:
         self.settings = settings or Settings.from_environ()
         self.database = Database.from_settings(self.settings)
         self.redis = RedisClient(self.settings.redis_url or _NO_REDIS)
+        self._provider_keys = _provider_keys(self.settings)
         self.runner: Runner
         self.services = self._compose(responder)
 
@@ -93,8 +95,10 @@ class Parley:
         return app
 
     def start(self) -> None:
-        """Starts the threads that keep this process's runs and end abandoned ones."""
+        """Fetches the provider's keys, and starts the threads that keep and end runs."""
         self.runner.start()
+        if self._provider_keys:
+            self._provider_keys.refresh()
 
     def close(self) -> None:
         """Ends those threads and gives all connections back."""
@@ -169,11 +173,7 @@ class Parley:
                 self.redis if settings.uses_redis else None,
                 expected_migration=newest_migration(),
             ),
-            tokens=TokenService(
-                settings.service_auth_secrets,
-                issuer=settings.service_auth_issuer,
-                audience=settings.service_auth_audience,
-            ),
+            tokens=TokenService(settings.auth, self._provider_keys),
             users=UserService(database),
         )
 
@@ -187,6 +187,11 @@ def migrations_folder() -> Path:
 def newest_migration() -> str | None:
     """The number of the migration that this code was written for."""
     return ScriptDirectory(str(migrations_folder())).get_current_head()
+
+
+def _provider_keys(settings: Settings) -> ProviderKeys | None:
+    provider = settings.auth.provider
+    return ProviderKeys(provider.jwks_url, provider.algorithms) if provider else None
 
 
 def _responder(

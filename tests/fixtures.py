@@ -25,6 +25,9 @@ def settings(database_urls, tmp_path_factory):
             "SERVICE_AUTH_SECRET": SECRET,
             "SERVICE_AUTH_ISSUER": "tests",
             "SERVICE_AUTH_AUDIENCE": "parley",
+            "RATE_LIMIT_DEFAULT": "none",
+            "RATE_LIMIT_CHAT": "none",
+            "RATE_LIMIT_CREATE": "none",
             "LOG_FILE": str(tmp_path_factory.mktemp("logs") / "parley.log"),
         }
     )

@@ -94,8 +94,12 @@ def _parley_error(error: ParleyError) -> Response:
     status = status_of(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return _unexpected_error(error)
-    faults = error.faults if isinstance(error, InvalidFieldsError) else ()
-    return problem(status, error.code, str(error), headers=headers_of(error), errors=faults)
+    members: dict[str, Any] = {}
+    if isinstance(error, InvalidFieldsError):
+        members["errors"] = error.faults
+    if isinstance(error, LimitError):
+        members["reset_at"] = error.reset_at
+    return problem(status, error.code, str(error), headers=headers_of(error), **members)
 
 
 def headers_of(error: ParleyError) -> dict[str, str]:

@@ -27,6 +27,8 @@ class User(Model):
             postgresql_where=text("subject IS NOT NULL"),
         ),
         CheckConstraint(_EMAIL, name="email"),
+        CheckConstraint("(issuer IS NULL) = (subject IS NULL)", name="subject"),
+        CheckConstraint("is_anonymous = (email LIKE 'anon:%')", name="is_anonymous"),
         CheckConstraint(one_of("role", "user", "admin"), name="role"),
         CheckConstraint("daily_quota >= 0", name="daily_quota"),
     )

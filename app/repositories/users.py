@@ -2,16 +2,21 @@ from ..ids import new_id
 from ..models import User
 from .base import Repository
 
+# The subject that came first stays. No row: deactivated, or the address is another subject's.
 _SEEN = """
 WITH seen AS (
-    INSERT INTO users (id, email, name, dept)
-    VALUES (%(id)s, %(email)s, %(name)s, %(dept)s)
+    INSERT INTO users (id, email, is_anonymous, issuer, subject, name, dept)
+    VALUES (%(id)s, %(email)s, %(is_anonymous)s, %(issuer)s, %(subject)s, %(name)s, %(dept)s)
     ON CONFLICT (email) DO UPDATE SET
         last_seen_at = clock_timestamp(),
+        issuer = coalesce(users.issuer, excluded.issuer),
+        subject = coalesce(users.subject, excluded.subject),
         name = coalesce(excluded.name, users.name),
         dept = coalesce(excluded.dept, users.dept)
-    RETURNING is_active)
-SELECT is_active FROM seen
+    WHERE users.is_active AND (users.subject IS NULL
+        OR (users.issuer = excluded.issuer AND users.subject = excluded.subject))
+    RETURNING id)
+SELECT id FROM seen
 """
 
 
@@ -19,7 +24,27 @@ class UserRepository(Repository[User]):
     model = User
     owner_column = "email"
 
-    def see(self, *, name: str | None, dept: str | None) -> bool:
-        """Notes that the owner was here, making the row at first sight; whether it is active."""
-        values = {"id": new_id(), "email": self.session.owner, "name": name, "dept": dept}
-        return bool(self.session.run(_SEEN, values)[0].is_active)
+    def see(
+        self,
+        *,
+        is_anonymous: bool,
+        issuer: str | None,
+        subject: str | None,
+        name: str | None,
+        dept: str | None,
+    ) -> bool:
+        """Notes that the owner was here, making the row at first sight and pinning the subject.
+
+        False: deactivated, or pinned to another subject. IntegrityError: the subject is pinned
+        to another address.
+        """
+        values = {
+            "id": new_id(),
+            "email": self.session.owner,
+            "is_anonymous": is_anonymous,
+            "issuer": issuer,
+            "subject": subject,
+            "name": name,
+            "dept": dept,
+        }
+        return bool(self.session.run(_SEEN, values))

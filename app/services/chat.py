@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from ..clock import now
 from ..database import Database, OwnedSession
 from ..errors import AlreadySentError, LimitError, RecordNotFoundError
 from ..ids import new_id, parse_id
@@ -214,7 +216,8 @@ def _refusal(session: OwnedSession, conversation_id: UUID) -> RecordNotFoundErro
     """Why a start changed nothing."""
     if ConversationRepository(session).record(conversation_id) is None:
         return RecordNotFoundError()
-    return LimitError("Too many answers are being written for you at once.", retry_after=5)
+    soon = now() + timedelta(seconds=5)
+    return LimitError("Too many answers are being written for you at once.", reset_at=soon)
 
 
 def _started(ticket: Ticket, user_message_id: UUID, row: Any) -> Started:

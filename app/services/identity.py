@@ -5,10 +5,14 @@ from dataclasses import dataclass
 class Identity:
     """Who asks, as a verified token says. `user_email` is canonical: the key of all ownership.
 
-    `sid` is the browser session, kept in the ledger only; `dept` goes to the responder.
+    `issuer` and `subject` are what the address is pinned to. `sid` is the browser session, kept
+    in the ledger only; `dept` goes to the responder.
     """
 
     user_email: str
+    issuer: str
+    subject: str | None = None
+    is_anonymous: bool = False
     name: str | None = None
     dept: str | None = None
     sid: str | None = None

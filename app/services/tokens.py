@@ -1,97 +1,179 @@
-"""Bearer tokens (RFC 7519, HS256): who is asking, or IdentityError without a reason.
+"""Bearer tokens (RFC 7519): who is asking, or IdentityError without a reason.
 
-The key is chosen by configuration; `kid` only looks one up by its exact name, and no other
-header field is followed.
+The issuer that a token names is looked up by its exact name; its algorithms and keys are chosen by
+configuration. `kid` only looks one up, and no other header field is followed. Beyond RFC 8725:
+`exp, iat, aud, iss` are required, `aud` is one text, a token lives 24 hours at most.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import jwt
 
-from ..addresses import canonical_email
+from ..addresses import canonical_email, visitor_owner
+from ..auth_settings import SHARED_SECRET, AuthSettings
 from ..clock import now
-from ..errors import IdentityError, InvalidAddressError
+from ..errors import IdentityError, InvalidAddressError, SetupError
+from ..ids import parse_id
+from .compact import Compact, read_compact
 from .identity import Identity
+from .jwks import ProviderKeys
+from .keys import Keys, SharedSecrets
 
-ALGORITHM = "HS256"
-MAX_TOKEN_BYTES = 8192
 MAX_LIFETIME = timedelta(hours=24)
 LEEWAY = timedelta(seconds=30)
-_REQUIRED = ["exp", "iat", "aud", "iss", "email"]
+USER, ANONYMOUS = "user", "anonymous"
+_REQUIRED = ["exp", "iat", "aud", "iss"]
+_REFUSED_HEADERS = frozenset({"crit", "zip", "enc", "b64"})
 _MAX_CLAIM_LENGTH = 1024
+_MAX_SUBJECT_LENGTH = 255  # as OpenID Connect has it
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Somebody whose tokens are believed: for whom they must be meant, and the keys."""
+
+    audience: str
+    keys: Keys
 
 
 class TokenService:
-    def __init__(self, secrets: Mapping[str, str], *, issuer: str, audience: str) -> None:
-        """`secrets` by key id; the one under '' serves tokens that name no key."""
-        self._secrets = secrets
-        self._issuer = issuer
-        self._audience = audience
+    def __init__(self, settings: AuthSettings, provider_keys: ProviderKeys | None = None) -> None:
+        """`provider_keys`: those of the settings' identity provider, if there is one."""
+        self._settings = settings
+        self._issuers: dict[str, Issuer] = {}
+        if settings.secrets:
+            secrets = SharedSecrets(settings.secrets)
+            self._issuers[settings.issuer] = Issuer(settings.audience, secrets)
+        if settings.provider and provider_keys:
+            provider = Issuer(settings.provider.audience, provider_keys)
+            self._issuers[settings.provider.issuer] = provider
 
     def verify(self, token: str) -> Identity:
         """The identity that a token proves. Raises IdentityError, whatever is wrong with it."""
-        if len(token) > MAX_TOKEN_BYTES:
-            raise IdentityError
         claims = self._claims(token)
-        if claims["exp"] - claims["iat"] > MAX_LIFETIME.total_seconds():
-            raise IdentityError
-        try:
-            email = canonical_email(claims["email"])
-        except InvalidAddressError:
-            raise IdentityError from None
-        texts = {name: _text(claims.get(name)) for name in ("name", "dept", "sid")}
-        return Identity(user_email=email, **texts)
+        if claims.get("purpose", USER) == USER:
+            return _user(claims)
+        if claims["purpose"] == ANONYMOUS and self._takes_visitors(claims):
+            return _visitor(claims)
+        raise IdentityError
 
     def issue(self, email: str, *, lifetime: timedelta, **claims: str) -> str:
-        """A token for an address. Raises InvalidAddressError."""
+        """A user's token. Raises InvalidAddressError; SetupError without a secret to sign with."""
+        return self._signed({**claims, "email": canonical_email(email)}, lifetime)
+
+    def issue_visitor(self, visitor_id: UUID, *, lifetime: timedelta) -> str:
+        """A token for somebody without an account. SetupError without a secret to sign with."""
+        return self._signed({"purpose": ANONYMOUS, "visitor": str(visitor_id)}, lifetime)
+
+    def _signed(self, claims: Mapping[str, str], lifetime: timedelta) -> str:
+        if not self._settings.secrets:
+            raise SetupError("There is no SERVICE_AUTH_SECRET: only the provider issues tokens.")
         issued_at = now()
-        payload: dict[str, Any] = {
+        payload = {
             **claims,
-            "email": canonical_email(email),
-            "iss": self._issuer,
-            "aud": self._audience,
+            "iss": self._settings.issuer,
+            "aud": self._settings.audience,
             "iat": issued_at,
             "exp": issued_at + min(lifetime, MAX_LIFETIME),
         }
-        key_id, secret = next(iter(self._secrets.items()))
-        return jwt.encode(payload, secret, ALGORITHM, headers={"kid": key_id} if key_id else None)
+        key_id, secret = next(iter(self._settings.secrets.items()))
+        headers = {"kid": key_id} if key_id else None
+        return jwt.encode(payload, secret, SHARED_SECRET, headers=headers)
 
     def _claims(self, token: str) -> dict[str, Any]:
+        """What a token of a known issuer, signed with its key, says."""
+        compact = read_compact(token)
+        issuer = self._issuer(compact)
+        algorithm, key = _key(compact.header, issuer.keys)
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
-                self._secret_for(token),
-                algorithms=[ALGORITHM],
-                audience=self._audience,
-                issuer=self._issuer,
+                key,
+                algorithms=[algorithm],
+                audience=issuer.audience,
                 leeway=LEEWAY,
                 options={"require": _REQUIRED, "strict_aud": True},
             )
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
             raise IdentityError from None
-        if any(type(claims[name]) not in (int, float) for name in ("exp", "iat")):
-            raise IdentityError
+        _check_lifetime(claims)
         return claims
 
-    def _secret_for(self, token: str) -> str:
-        header = jwt.get_unverified_header(token)
-        if header.get("typ", "JWT") != "JWT" or "crit" in header or "zip" in header:
+    def _issuer(self, compact: Compact) -> Issuer:
+        name = compact.claims.get("iss")
+        issuer = self._issuers.get(name) if isinstance(name, str) else None
+        if issuer is None:
             raise IdentityError
-        key_id = header.get("kid", "")
-        if not isinstance(key_id, str):
-            raise IdentityError
-        secret = self._secrets.get(key_id)
-        if secret is None:
-            raise IdentityError
-        return secret
+        return issuer
+
+    def _takes_visitors(self, claims: Mapping[str, Any]) -> bool:
+        """Visitors are ours alone: a provider knows people with accounts."""
+        return self._settings.allow_anonymous and claims["iss"] == self._settings.issuer
 
 
-def _text(claim: object) -> str | None:
+def _key(header: Mapping[str, Any], keys: Keys) -> tuple[str, Any]:
+    """The algorithm, and the key that a header names. Where keys could be had is not followed."""
+    algorithm, key_id = header.get("alg"), header.get("kid", "")
+    if not (isinstance(algorithm, str) and isinstance(key_id, str)):
+        raise IdentityError
+    if header.get("typ", "JWT") != "JWT" or _REFUSED_HEADERS & header.keys():
+        raise IdentityError
+    key = keys.find(key_id, algorithm)
+    if key is None:
+        raise IdentityError
+    return algorithm, key
+
+
+def _check_lifetime(claims: Mapping[str, Any]) -> None:
+    if any(type(claims[name]) not in (int, float) for name in ("exp", "iat")):
+        raise IdentityError
+    if claims["exp"] - claims["iat"] > MAX_LIFETIME.total_seconds():
+        raise IdentityError
+
+
+def _user(claims: Mapping[str, Any]) -> Identity:
+    """Whose address the issuer vouches for; one that it says it never verified is nobody's."""
+    if claims.get("email_verified", True) is not True:
+        raise IdentityError
+    subject = _text(claims, "sub", most=_MAX_SUBJECT_LENGTH)
+    if subject == "":
+        raise IdentityError
+    try:
+        email = canonical_email(claims.get("email"))
+    except InvalidAddressError:
+        raise IdentityError from None
+    return Identity(
+        user_email=email,
+        issuer=claims["iss"],
+        subject=subject,
+        name=_text(claims, "name"),
+        dept=_text(claims, "dept"),
+        sid=_text(claims, "sid"),
+    )
+
+
+def _visitor(claims: Mapping[str, Any]) -> Identity:
+    visitor = claims.get("visitor")
+    visitor_id = parse_id(visitor) if isinstance(visitor, str) else None
+    if visitor_id is None or str(visitor_id) != visitor or "email" in claims:
+        raise IdentityError
+    return Identity(
+        user_email=visitor_owner(visitor_id),
+        issuer=claims["iss"],
+        is_anonymous=True,
+        sid=_text(claims, "sid"),
+    )
+
+
+def _text(claims: Mapping[str, Any], name: str, *, most: int = _MAX_CLAIM_LENGTH) -> str | None:
     """An optional claim: text without control characters, or nothing at all."""
+    claim = claims.get(name)
     if claim is None:
         return None
-    if not isinstance(claim, str) or len(claim) > _MAX_CLAIM_LENGTH or not claim.isprintable():
+    if not isinstance(claim, str) or len(claim) > most or not claim.isprintable():
         raise IdentityError
     return claim

@@ -21,9 +21,9 @@ def environ(settings, monkeypatch):
     """The settings of these tests, as the example finds them."""
     given = {
         "DATABASE_URL": settings.database_url,
-        "SERVICE_AUTH_SECRET": settings.service_auth_secrets[""],
-        "SERVICE_AUTH_ISSUER": settings.service_auth_issuer,
-        "SERVICE_AUTH_AUDIENCE": settings.service_auth_audience,
+        "SERVICE_AUTH_SECRET": settings.auth.secrets[""],
+        "SERVICE_AUTH_ISSUER": settings.auth.issuer,
+        "SERVICE_AUTH_AUDIENCE": settings.auth.audience,
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)

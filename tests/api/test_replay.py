@@ -70,9 +70,9 @@ class Replay:
         self.folder = folder
         self.journal = folder / "journal.jsonl"
         self.environ = os.environ | {
-            "SERVICE_AUTH_SECRET": settings.service_auth_secrets[""],
-            "SERVICE_AUTH_ISSUER": settings.service_auth_issuer,
-            "SERVICE_AUTH_AUDIENCE": settings.service_auth_audience,
+            "SERVICE_AUTH_SECRET": settings.auth.secrets[""],
+            "SERVICE_AUTH_ISSUER": settings.auth.issuer,
+            "SERVICE_AUTH_AUDIENCE": settings.auth.audience,
         }
 
     def start(self, *arguments):

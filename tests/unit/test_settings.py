@@ -55,7 +55,7 @@ def test_several_secrets_are_filed_by_key_id():
     settings = Settings.from_environ(
         GOOD | {"SERVICE_AUTH_SECRETS": f"new:{SECRET}1,old:{SECRET}2"}
     )
-    assert settings.service_auth_secrets == {"new": f"{SECRET}1", "old": f"{SECRET}2", "": SECRET}
+    assert settings.auth.secrets == {"new": f"{SECRET}1", "old": f"{SECRET}2", "": SECRET}
 
 
 def test_secrets_without_an_id_are_refused():
@@ -67,7 +67,7 @@ def test_a_value_can_come_from_a_file(tmp_path):
     secret.write_text(f"{SECRET}\n")
     named = {name: value for name, value in GOOD.items() if name != "SERVICE_AUTH_SECRET"}
     settings = Settings.from_environ(named | {"SERVICE_AUTH_SECRET_FILE": str(secret)})
-    assert settings.service_auth_secrets == {"": SECRET}
+    assert settings.auth.secrets == {"": SECRET}
 
 
 def test_a_file_that_is_not_there_is_a_fault_of_the_variable_that_names_it():

@@ -20,7 +20,7 @@ import httpx2
 import jwt
 import tenacity
 
-PATIENCE = 60  # seconds in which one request is tried again
+PATIENCE = 90  # seconds in which one request is tried again
 PASSING = {429, 502, 503, 504}  # statuses that say: not now
 LIFETIME = timedelta(minutes=15)  # of a token; a new one is signed well before
 
@@ -30,7 +30,11 @@ class CallError(Exception):
 
 
 class PassingError(Exception):
-    """An answer that is worth asking for again."""
+    """An answer that is worth asking for again, but not before `retry_after` seconds."""
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Api:
         self._patiently = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((httpx2.RequestError, PassingError)),
             stop=tenacity.stop_after_delay(PATIENCE) | tenacity.stop_when_event_set(stop),
-            wait=tenacity.wait_random_exponential(multiplier=0.1, max=2),
+            wait=_pause,
             sleep=tenacity.sleep_using_event(stop),
             before_sleep=self._count,
             reraise=True,
@@ -103,7 +107,8 @@ class Api:
         signed = {"Authorization": f"Bearer {self._bearer()}"}
         answer = self._http.request(method, path, headers=signed, **options)
         if answer.status_code in PASSING:
-            raise PassingError(f"{answer.status_code} {answer.text[:200]}")
+            told = float(answer.headers.get("Retry-After", 0))
+            raise PassingError(f"{answer.status_code} {answer.text[:200]}", retry_after=told)
         if not answer.is_success:
             raise CallError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         try:
@@ -120,3 +125,12 @@ class Api:
 
     def _count(self, _: tenacity.RetryCallState) -> None:
         self.retries += 1
+
+
+_longer_each_time = tenacity.wait_random_exponential(multiplier=0.1, max=2)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    """Seconds until the next try: at least as many as the server asked for."""
+    error = state.outcome and state.outcome.exception()
+    return max(getattr(error, "retry_after", 0.0), _longer_each_time(state))

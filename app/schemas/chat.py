@@ -3,7 +3,7 @@ from typing import Any, ClassVar
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from .conversations import Message
-from .fields import ClientId, ConversationReference, mode, model, spoken
+from .fields import ClientId, ConversationReference, Details, mode, model, spoken
 
 WIRES = ("text", "sse", "json")
 
@@ -38,9 +38,7 @@ class ChatRequest(Schema):
     client_message_id = ClientId()
     mode = mode()
     model = model()
-    filters = fields.List(
-        fields.Dict(keys=fields.String()), load_default=list, validate=validate.Length(max=100)
-    )
+    filters = fields.List(Details(), load_default=list, validate=validate.Length(max=100))
 
     @validates_schema
     def check_message(self, data: dict[str, Any], **_: Any) -> None:

@@ -6,12 +6,14 @@ from ..ids import parse_id
 from .fields import (
     ClientId,
     ConversationReference,
+    Details,
     Timestamp,
     WholeNumber,
     limit,
     mode,
     model,
     spoken,
+    system_prompt,
     tags,
     title,
 )
@@ -38,7 +40,7 @@ class MessageCreate(Schema):
     parts = fields.List(fields.Dict(keys=fields.String()), validate=validate.Length(1, 100))
     model = model()
     tokens_used = WholeNumber(validate=validate.Range(0, 2**31 - 1))
-    metadata = fields.Dict(keys=fields.String())
+    metadata = Details()
 
 
 class _Messages(Schema):
@@ -73,9 +75,9 @@ class ConversationCreate(_Messages):
     title = title()
     mode = mode()
     model = model()
-    system_prompt = spoken()
+    system_prompt = system_prompt()
     tags = tags()
-    metadata = fields.Dict(keys=fields.String())
+    metadata = Details()
     messages = fields.List(fields.Nested(MessageCreate), validate=validate.Length(1, 100))
 
     @validates_schema
@@ -97,7 +99,7 @@ class ConversationUpdate(Schema):
     title = title()
     mode = mode(allow_none=True)
     tags = tags()
-    details = fields.Dict(keys=fields.String(), data_key="metadata")
+    details = Details(data_key="metadata")
 
     @validates_schema
     def check_something(self, data: dict[str, Any], **_: Any) -> None:

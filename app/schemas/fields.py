@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate
 
 from ..clock import timestamp
+from ..json_text import dumps
 
 # Controls, line ends, marks that reorder text. Joiners stay: emoji and Persian need them.
 _UNPRINTABLE = (
@@ -16,6 +17,7 @@ _UNPRINTABLE = (
 _PRINTABLE = f"^[^{_UNPRINTABLE}]+$"
 _ADDRESSABLE = f"^[^/{_UNPRINTABLE}]+$"
 _SPOKEN = {"pattern": r"\S"}
+_MAX_DETAILS_BYTES = 65_536
 MODES = ("fast", "balanced", "quality", "adaptive")
 
 
@@ -44,6 +46,14 @@ class ConversationReference(fields.String):
         super().__init__(validate=check, metadata=known, **kwargs)
 
 
+class Details(fields.Dict):
+    """A JSON object of the client's own, kept as it is: at most 64 kB."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        known = {"description": f"At most {_MAX_DETAILS_BYTES} bytes as JSON."}
+        super().__init__(keys=fields.String(), validate=_check_details, metadata=known, **kwargs)
+
+
 class WholeNumber(fields.Integer):
     """An integer as JSON has it: 2.0 is one, "2" is none."""
 
@@ -58,6 +68,11 @@ class WholeNumber(fields.Integer):
 def spoken(**kwargs: Any) -> fields.String:
     """A text that says something: not empty, not only white space."""
     return fields.String(validate=_check_spoken, metadata=_SPOKEN, **kwargs)
+
+
+def system_prompt(**kwargs: Any) -> fields.String:
+    check: list[Any] = [validate.Length(1, 100_000), _check_spoken]
+    return fields.String(validate=check, metadata=_SPOKEN, **kwargs)
 
 
 def title(**kwargs: Any) -> fields.String:
@@ -91,6 +106,11 @@ def _check_printable(text: str) -> None:
 def _check_addressable(text: str) -> None:
     if not re.fullmatch(_ADDRESSABLE, text):
         raise ValidationError("must hold printable characters only, and no slash.")
+
+
+def _check_details(details: dict[str, Any]) -> None:
+    if len(dumps(details)) > _MAX_DETAILS_BYTES:
+        raise ValidationError(f"must be at most {_MAX_DETAILS_BYTES} bytes as JSON.")
 
 
 def _check_spoken(text: str) -> None:

@@ -41,6 +41,10 @@ class Draft:
     tokens_used: int | None = None
     metadata: Mapping[str, Any] | None = None
 
+    def size(self) -> int:
+        """Bytes of what is said: the content, and the parts as JSON."""
+        return len(self.content.encode()) + (len(dumps(self.parts)) if self.parts else 0)
+
     def payload_sha256(self) -> str:
         """Equal for equal messages: what makes a repeated client_message_id a repetition."""
         payload = [self.role, self.content, self.parts, self.model, self.tokens_used]
@@ -113,9 +117,9 @@ class MessageService:
         return sent
 
     def check_sizes(self, drafts: Sequence[Draft]) -> None:
-        """Raises TooLargeError that names the first message over the limit."""
+        """Raises TooLargeError that names the first message over the limit, parts included."""
         for place, draft in enumerate(drafts):
-            if len(draft.content.encode()) > self._max_message_bytes:
+            if draft.size() > self._max_message_bytes:
                 limit = self._max_message_bytes
                 raise TooLargeError(f"Message {place} is larger than {limit} bytes.")
 

@@ -138,7 +138,7 @@ def test_of_two_equal_names_the_last_counts(send):
 
 NO_TEXT = (1, True, None, [], {}, "", " \n\t\u3000")
 NO_LIST = (1, True, None, {}, "Hello")
-NO_OBJECT = (1, True, None, [], "Hello")
+NO_OBJECT = (1, True, None, [], "Hello", {"x": "y" * 65_536})
 NO_ID = (1, True, None, [], {}, "", "x" * 65, "a\nb", "\u202e")
 NO_MODE = (1, True, [], {}, "", "turbo", "FAST")
 NO_MODEL = (1, True, None, [], {}, "", "x" * 201)
@@ -170,7 +170,7 @@ WRONG = {
         "/client_id": (*NO_ID, "0190b2a4-0000-7000-8000-000000000000"),
         "/mode": (*NO_MODE, None),
         "/model": NO_MODEL,
-        "/system_prompt": NO_TEXT,
+        "/system_prompt": (*NO_TEXT, "x" * 100_001),
     },
     ("PATCH", ONE): RECORD,
     ("POST", MESSAGES): MANY,
@@ -181,7 +181,7 @@ WRONG = {
         "/mode": (*NO_MODE, None),
         "/model": NO_MODEL,
         "/filters": (*NO_LIST, [{}] * 101),
-        "/filters/0": ([1], [None], ["Hello"], [[]]),
+        "/filters/0": ([1], [None], ["Hello"], [[]], [{"x": "y" * 65_536}]),
     },
 }  # fmt: skip
 
@@ -237,6 +237,7 @@ def test_what_is_missing_or_does_not_go_together_is_named(send, endpoint, body, 
     [
         (("POST", "/conversations"), {"messages": [SAID, SAID | {"content": "é" * 500_001}]}),
         (("POST", MESSAGES), {"messages": [SAID, SAID | {"content": "é" * 500_001}]}),
+        (("POST", MESSAGES), {"messages": [SAID, SAID | {"parts": [{"x": "y" * 1_000_000}]}]}),
         (("POST", "/chat"), {"message": "é" * 500_001}),
     ],
 )

@@ -45,7 +45,8 @@ class Noted(dict):
 def settings_read():
     """The names of all variables that the application reads."""
     asked = set()
-    for choice in ({"DATABASE_URL": "postgresql://db/parley"}, {"POSTGRES_HOST": "db"}):
+    provider = {"SERVICE_AUTH_JWKS_URL": "https://id/keys", "SERVICE_AUTH_JWKS_ISSUER": "c"}
+    for choice in ({"DATABASE_URL": "postgresql://db/parley"}, {"POSTGRES_HOST": "db"} | provider):
         environ = Noted(
             **choice,
             SERVICE_AUTH_SECRET="0123456789abcdefghijklmnopqrstuvwxyz",

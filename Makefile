@@ -7,16 +7,29 @@ BIN := .venv/bin
 READY := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format migrate clean
+.PHONY: help run test test-mutants test-faults bench check lint format migrate clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## serve on http://127.0.0.1:8000 (PORT), with PostgreSQL and Redis unless URLs are set
 	@$(BIN)/python -m app.embedded -- $(BIN)/python -m app.development
 
 test: $(READY) ## all tests with their coverage, on real PostgreSQL and Redis (ARGS for pytest)
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
+
+test-mutants: $(READY) ## builds that are wrong on purpose: each must turn its tests red (NAMES for some)
+	@$(BIN)/python -m tests.mutants $(NAMES)
+
+test-faults: $(READY) ## the long forms: pools, addresses, requests and texts in their thousands, then test-mutants
+	@POOLED_REQUESTS=50000 $(BIN)/python -m pytest -q tests/integration/test_pooled_owners.py tests/integration/test_pgbouncer.py
+	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -q tests/unit/test_addresses.py
+	@SCHEMATHESIS_EXAMPLES=200 $(BIN)/python -m pytest -q -rP tests/api/test_schemathesis.py
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -q tests/api/test_text.py tests/integration/cache
+	@$(MAKE) test-mutants
+
+bench: $(READY) ## what row-level security costs, beside the same statements without it
+	@folder=$$(mktemp -d) && $(BIN)/python -m app.embedded --data $$folder -- $(BIN)/python -m benchmarks.row_level_security; status=$$?; rm -rf $$folder; exit $$status
 
 check: lint ## lint, types, layers, and the unit tests within UNIT_SECONDS
 	@$(BIN)/mypy

@@ -4,6 +4,11 @@ Never `max_requests`: it cuts streams. Never sync workers: one stream would occu
 """
 
 import os
+import subprocess
+import sys
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +16,56 @@ from dotenv import load_dotenv
 
 load_dotenv(Path(__file__).with_name(".env"))
 
+
+def _count(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not (text.isdecimal() and int(text)):
+        sys.exit(f"parley: {name} must be a whole number from 1 on.")
+    return int(text)
+
+
 worker_class = os.environ.get("WORKER_CLASS") or "gevent"
 if worker_class not in {"gevent", "gthread"}:
-    raise ValueError(f"WORKER_CLASS must be gevent or gthread, not {worker_class}.")
-workers = int(os.environ.get("WEB_CONCURRENCY") or os.cpu_count() or 1)
-threads = int(os.environ.get("GUNICORN_THREADS") or 64) if worker_class == "gthread" else 1
+    sys.exit(f"parley: WORKER_CLASS must be gevent or gthread, not {worker_class}.")
+workers = _count("WEB_CONCURRENCY", os.cpu_count() or 1)
+threads = _count("GUNICORN_THREADS", 64) if worker_class == "gthread" else 1
 # Without it, one gthread worker accepts most connections and the others idle.
 reuse_port = worker_class == "gthread"
 
-bind = f"{os.environ.get('HOST') or '0.0.0.0'}:{os.environ.get('PORT') or 8000}"  # noqa: S104
+bind = f"{os.environ.get('HOST') or '0.0.0.0'}:{_count('PORT', 8000)}"  # noqa: S104
 timeout = 60
 graceful_timeout = 30
 keepalive = 5
 control_socket_disable = True
 accesslog = None
 
+# Whom to believe is for TRUSTED_PROXIES to say. By itself gunicorn believes whoever connects from
+# this machine, or through a Unix socket: in the scheme, and even in the path.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+proxy_protocol = False
+header_map = "drop"
 
-def post_fork(_arbiter: Any, _worker: Any) -> None:
+limit_request_line = 4094
+limit_request_fields = 64
+limit_request_field_size = 8300  # the longest token, and "Authorization: Bearer" before it
+
+
+def on_starting(_arbiter: Any) -> None:
+    """Tries the settings once, in a process of its own, and ends with its exit code.
+
+    Nothing of ours may be imported here: in a worker, gevent has to be first.
+    """
+    here = Path(__file__).parent
+    attempt = subprocess.run([sys.executable, "-c", "import wsgi"], cwd=here, check=False)
+    if attempt.returncode:
+        sys.exit(attempt.returncode)
+
+
+def post_fork(_arbiter: Any, worker: Any) -> None:
     """Let psycopg2 wait as greenlets do: its C code knows nothing of gevent."""
+    worker.handle_error = partial(_refuse, worker)
     if worker_class == "gevent":
         from psycogreen.gevent import patch_psycopg
 
@@ -38,3 +75,24 @@ def post_fork(_arbiter: Any, _worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Start the application's background threads: in the worker, after the fork."""
     worker.wsgi.extensions["parley"].start()
+
+
+def _refuse(worker: Any, _request: Any, client: Any, _address: Any, error: Exception) -> None:
+    """Answers what is no HTTP, or what broke, without a word of it.
+
+    gunicorn quotes it, to the log and back to the client: it may be a token, or what was said.
+    """
+    from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+    from gunicorn.util import write_error
+
+    from app.errors import places
+
+    statuses = {LimitRequestLine: 414, LimitRequestHeaders: 431, ParseException: 400}
+    fitting = (status for kind, status in statuses.items() if isinstance(error, kind))
+    status = HTTPStatus(next(fitting, 500))
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        worker.log.error("A request failed: %s in %s", type(error).__name__, places(error))
+    else:
+        worker.log.warning("Refused a request: %s", type(error).__name__)
+    with suppress(OSError):
+        write_error(client, status.value, status.phrase, "")

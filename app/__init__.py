@@ -11,6 +11,7 @@ from flask import Flask
 from flask_migrate import Migrate
 
 from .cli.tokens import tokens
+from .cli.users import users
 from .database import db
 from .extension import Parley, migrations_folder
 from .logs import configure_logs
@@ -50,5 +51,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     configure_logs(settings)
     app = Parley(settings=settings).application()
     app.cli.add_command(tokens)
+    app.cli.add_command(users)
     Migrate(app, db, directory=str(migrations_folder()))
     return app

@@ -17,6 +17,10 @@ _MAX_OCTETS = 254
 _MAX_LOCAL_OCTETS = 64
 _VISITOR = "anon:"
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
+# Marks without a look of their own, which those categories do not cover.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
 # Not str.lower(): it makes the Kelvin sign a plain k. Not casefold(): it makes ß two letters.
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 # RFC 5322 atext without * % { }, which are patterns or hash tags elsewhere.
@@ -67,7 +71,8 @@ def _is_clean(value: str) -> bool:
 
 
 def _is_visible(text: str) -> bool:
-    return _REFUSED_CATEGORIES.isdisjoint(map(unicodedata.category, text))
+    is_printed = _REFUSED_CATEGORIES.isdisjoint(map(unicodedata.category, text))
+    return is_printed and not _UNSEEN.search(text)
 
 
 def _ascii_domain(domain: str) -> str:

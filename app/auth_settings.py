@@ -5,7 +5,7 @@ token: HS256 with secrets of our own, or the public keys that an identity provid
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from .environ import Environ
 
@@ -35,6 +35,7 @@ class AuthSettings:
     secrets: Mapping[str, str] = field(repr=False)
     provider: ProviderSettings | None = None
     allow_anonymous: bool = False
+    allow_unicode_local: bool = False
 
     @classmethod
     def of(cls, variables: Environ) -> "AuthSettings":
@@ -55,6 +56,7 @@ class AuthSettings:
             if jwks_url
             else None,
             allow_anonymous=variables.flag("ALLOW_ANONYMOUS", default=False),
+            allow_unicode_local=variables.flag("ALLOW_UNICODE_LOCAL", default=False),
         )
         if settings.allow_anonymous and not secrets:
             variables.fault("ALLOW_ANONYMOUS", "needs SERVICE_AUTH_SECRET, for visitors' tokens.")
@@ -73,7 +75,7 @@ def _provider(
     if not set(algorithms) <= set(PUBLIC_KEY):
         reason = f"must be of {', '.join(PUBLIC_KEY)}: a JWKS shows public keys."
         variables.fault("SERVICE_AUTH_ALGORITHMS", reason)
-    if not _is_private(urlsplit(jwks_url)):
+    if not _is_private(jwks_url):
         reason = "must be an https:// URL without user or fragment."
         variables.fault("SERVICE_AUTH_JWKS_URL", reason)
     return ProviderSettings(
@@ -84,11 +86,17 @@ def _provider(
     )
 
 
-def _is_private(url: SplitResult) -> bool:
+def _is_private(text: str) -> bool:
     """Whether nobody on the way can change what comes from there: TLS, or this machine itself."""
-    if "@" in url.netloc or url.fragment or not url.hostname:
+    try:
+        url = urlsplit(text)
+        host = url.hostname if url.port != 0 else None
+    except ValueError:
         return False
-    return url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname))
+    # urlsplit overlooks tabs and line feeds; who fetches does not.
+    if not host or "@" in url.netloc or url.fragment or " " in text or not text.isprintable():
+        return False
+    return url.scheme == "https" or (url.scheme == "http" and _is_loopback(host))
 
 
 def _is_loopback(host: str) -> bool:

@@ -18,7 +18,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from .errors import UnavailableError, UnsafeRoleError
+from .errors import MissingOwnerError, UnavailableError
+from .roles import RoleGuard
 from .settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -31,14 +32,7 @@ NAMING_CONVENTION = {
     "pk": "pk_%(table_name)s",
 }
 
-NOBODY = ""
 _SET_OWNER = "SELECT set_config('app.user_email', %(app_user_email)s, true); "
-_ROLE_FAULTS = """
-SELECT current_user, rolsuper, rolbypassrls, EXISTS (
-    SELECT FROM pg_class
-    WHERE oid = to_regclass('conversations') AND pg_has_role(relowner, 'MEMBER'))
-FROM pg_roles WHERE rolname = current_user
-"""
 
 
 class Base(DeclarativeBase):
@@ -52,23 +46,41 @@ else:
     Model = db.Model
 
 
-class OwnedSession(Session):
-    """A session that works for one owner and, by row-level security, sees nobody else's rows."""
-
-    def __init__(self, engine: Engine, owner: str) -> None:
+class _StatementSession(Session):
+    def __init__(self, engine: Engine) -> None:
         super().__init__(engine, expire_on_commit=False, autoflush=False)
-        self.owner = owner
 
     def run(self, statement: str, values: dict[str, Any]) -> list[Any]:
         """The rows of one hand-written statement, in one round trip."""
         result = self.connection().exec_driver_sql(statement, values)
         return list(result.all()) if result.returns_rows else []
 
+
+class OwnedSession(_StatementSession):
+    """A session that works for one owner and, by row-level security, sees nobody else's rows.
+
+    There is none without an owner: MissingOwnerError.
+    """
+
+    def __init__(self, engine: Engine, owner: str) -> None:
+        if not (isinstance(owner, str) and owner):
+            raise MissingOwnerError
+        super().__init__(engine)
+        self._owner = owner
+
+    @property
+    def owner(self) -> str:
+        return self._owner
+
     def connection(self, *args: Any, **kwargs: Any) -> Connection:
         connection = super().connection(*args, **kwargs)
         if connection.get_execution_options().get("owner") != self.owner:
             connection.execution_options(owner=self.owner)
         return connection
+
+
+class OperationSession(_StatementSession):
+    """A session for the program's own work, for no owner: row-level security shows it no row."""
 
 
 class Database:
@@ -80,7 +92,14 @@ class Database:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Database":
-        return cls(_engine(settings))
+        engine = _engine(settings.database_url, settings)
+        event.listen(engine, "connect", RoleGuard(db.metadata.tables).check)
+        return cls(engine)
+
+    @classmethod
+    def of_owner(cls, owner_url: str, settings: Settings) -> "Database":
+        """As the tables' owner: for operators' commands, never for what serves requests."""
+        return cls(_engine(owner_url, settings))
 
     @contextmanager
     def transaction(self, owner: str) -> Iterator[OwnedSession]:
@@ -93,6 +112,12 @@ class Database:
     def statement(self, owner: str) -> Iterator[OwnedSession]:
         """Statements that each take effect by themselves: one round trip, no BEGIN, no COMMIT."""
         with _availability(), OwnedSession(self._autocommit, owner) as session:
+            yield session
+
+    @contextmanager
+    def operation(self) -> Iterator[OperationSession]:
+        """Statements for nobody, each by itself: only what has no owner is there."""
+        with _availability(), OperationSession(self._autocommit) as session:
             yield session
 
     def check_role(self) -> None:
@@ -119,9 +144,9 @@ def _availability() -> Iterator[None]:
         raise UnavailableError from error
 
 
-def _engine(settings: Settings) -> Engine:
+def _engine(url: str, settings: Settings) -> Engine:
     engine = create_engine(
-        settings.database_url,
+        url,
         pool_size=settings.db_pool_size,
         max_overflow=settings.db_max_overflow,
         pool_timeout=settings.db_pool_timeout,
@@ -137,7 +162,6 @@ def _engine(settings: Settings) -> Engine:
         },
     )
     engine.dialect.set_isolation_level = _switch_autocommit  # type: ignore[assignment]
-    event.listen(engine, "connect", _refuse_unsafe_role)
     event.listen(engine, "before_cursor_execute", _send_owner_along, retval=True)
     event.listen(engine, "after_cursor_execute", _slow_statement_log(settings.db_slow_query_ms))
     return engine
@@ -160,16 +184,6 @@ def _switch_autocommit(connection: Any, level: str) -> None:
     second round trip for each statement.
     """
     connection.autocommit = level == "AUTOCOMMIT"
-
-
-def _refuse_unsafe_role(connection: Any, _record: object) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_ROLE_FAULTS)
-        role, *faults = cursor.fetchone()
-    connection.rollback()
-    names = ("a superuser", "BYPASSRLS", "a member of the tables' owner")
-    if found := [name for name, is_fault in zip(names, faults, strict=True) if is_fault]:
-        raise UnsafeRoleError(f"The database role {role} is {' and '.join(found)}: use another.")
 
 
 def _send_owner_along(

@@ -13,7 +13,7 @@ N = TypeVar("N", int, float)
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _NONE = "none"
-_RATE = re.compile(r"([1-9]\d{0,8})\s*/\s*(s|sec|second|min|minute|h|hour|d|day)")
+_RATE = re.compile(r"([1-9][0-9]{0,8})\s*/\s*(s|sec|second|min|minute|h|hour|d|day)")
 _UNITS = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
 
 

@@ -13,12 +13,14 @@ ParleyError
 │   ├── AlreadySentError           a message with this client id is stored already
 │   └── PayloadMismatchError       the same client id came with another payload
 ├── LimitError                     too much, too often; says when to come back
+│   └── QuotaError                 … today
 ├── ModelError                     the responder's model did not answer
 │   └── ModelTimeoutError          … in time
 ├── UnavailableError               PostgreSQL is away or overloaded; says when to come back
 └── SetupError                     the program is set up or called wrongly
     ├── SettingsError              settings are missing or invalid: names each
     ├── UnsafeRoleError            the database role could walk around row-level security
+    ├── MissingOwnerError          a user's rows were asked for without saying whose
     └── UnknownWordError           a repository was given a word that it does not know
 """
 
@@ -123,6 +125,11 @@ class LimitError(ParleyError):
         return max(1, math.ceil((self.reset_at - now()).total_seconds()))
 
 
+class QuotaError(LimitError):
+    code = "quota_used_up"
+    message = "Your quota for today is used up."
+
+
 class ModelError(ParleyError):
     """`error_class` is one stable word for ledgers and clients, never a provider's text."""
 
@@ -163,6 +170,10 @@ class SettingsError(SetupError):
 
 class UnsafeRoleError(SetupError):
     """The message names the role and what makes it unsafe."""
+
+
+class MissingOwnerError(SetupError):
+    message = "Users' rows are worked with in the name of their owner only."
 
 
 class UnknownWordError(SetupError):

@@ -1,6 +1,8 @@
 """Parley in a Flask application: the composition root. All wiring is here."""
 
 import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ from alembic.script import ScriptDirectory
 from flask import Flask
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from . import models
 from .blueprints import chat, conversations, docs, fallback, health
@@ -18,10 +21,14 @@ from .cache.messages import MessageCache
 from .database import Database
 from .errors import SettingsError, SetupError, UnavailableError
 from .logs import join_logs
+from .middleware.limits import RateClass, RateLimits
+from .middleware.requests import insist_on_tls, protect
+from .repositories.runs import Allowance
 from .responders.base import Answer, Responder
 from .responders.openai import OpenAIResponder
 from .responders.registry import resolve
 from .services import Services
+from .services.accounts import AccountService
 from .services.answers import AnswerService
 from .services.chat import ChatLimits, ChatService
 from .services.conversations import ConversationService
@@ -61,6 +68,7 @@ class Parley:
         self.settings = settings or Settings.from_environ()
         self.database = Database.from_settings(self.settings)
         self.redis = RedisClient(self.settings.redis_url or _NO_REDIS)
+        self.rate_limits = _rate_limits(self.settings)
         self._provider_keys = _provider_keys(self.settings)
         self.runner: Runner
         self.services = self._compose(responder)
@@ -68,6 +76,7 @@ class Parley:
     def init_app(self, app: Flask, url_prefix: str = "/parley") -> None:
         """Serves the API under `url_prefix` of `app`, whose own pages stay as they are.
 
+        Which proxies to trust, and whether browsers must use TLS, is for the host to say.
         Raises SetupError: no prefix of its own, or a Parley is there already.
         """
         prefix = _checked(url_prefix)
@@ -78,20 +87,26 @@ class Parley:
     def mount(self, host: Flask, prefix: str) -> Flask:
         """Serves the API as an application of its own under `prefix`; nothing is shared.
 
-        Raises SetupError: no prefix of its own.
+        Proxies and TLS are the host's, as with `init_app`. Raises SetupError: no prefix of its own.
         """
-        prefix, inner = _checked(prefix), self.application()
+        prefix, inner = _checked(prefix), self._application()
         host.wsgi_app = DispatcherMiddleware(  # type: ignore[method-assign]
             host.wsgi_app, {prefix: inner.wsgi_app}
         )
         return inner
 
     def application(self) -> Flask:
-        """A Flask application that is Parley alone."""
-        app = Flask(__package__ or "parley", static_folder=None)
-        self._serve(app, "")
-        handle_errors(app)
-        app.register_error_handler(MethodNotAllowed, fallback.refuse)
+        """A Flask application that is Parley alone, behind as many proxies as are trusted.
+
+        Of `X-Forwarded-For` and `-Proto` the n-th value from the right counts: the one that the
+        outermost trusted proxy wrote. No answer depends on a host's name.
+        """
+        app, proxies = self._application(), self.settings.trusted_proxies
+        app.after_request(insist_on_tls)
+        if proxies:
+            app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+                app.wsgi_app, x_for=proxies, x_proto=proxies
+            )
         return app
 
     def start(self) -> None:
@@ -105,6 +120,7 @@ class Parley:
         self.runner.close()
         self.database.close()
         self.redis.close()
+        self.rate_limits.close()
         if self._own_model:
             self._own_model.close()
 
@@ -113,10 +129,25 @@ class Parley:
         return self._api.description(server)
 
     def owner_url(self) -> str:
-        """Who migrates. Raises SettingsError when DATABASE_OWNER_URL is not set."""
+        """The tables' owner. Raises SettingsError when DATABASE_OWNER_URL is not set."""
         if self.settings.database_owner_url is None:
-            raise SettingsError({"DATABASE_OWNER_URL": ["is missing: it names who migrates."]})
+            raise SettingsError({"DATABASE_OWNER_URL": ["is missing: it names the tables' owner."]})
         return self.settings.database_owner_url
+
+    @contextmanager
+    def accounts(self) -> Iterator[AccountService]:
+        """For operators' commands. Raises SettingsError when DATABASE_OWNER_URL is not set."""
+        with closing(Database.of_owner(self.owner_url(), self.settings)) as database:
+            unicode = self.settings.auth.allow_unicode_local
+            yield AccountService(database, allow_unicode_local=unicode)
+
+    def _application(self) -> Flask:
+        app = Flask(__package__ or "parley", static_folder=None)
+        self._serve(app, "")
+        handle_errors(app)
+        app.register_error_handler(MethodNotAllowed, fallback.refuse)
+        app.after_request(protect)
+        return app
 
     def _serve(self, app: Flask, url_prefix: str) -> None:
         self._check_role()
@@ -164,7 +195,11 @@ class Parley:
                     max_history=settings.max_history,
                     max_history_tokens=settings.max_history_tokens,
                     max_answer_bytes=settings.max_answer_bytes,
-                    max_runs_per_user=settings.max_runs_per_user,
+                    allowance=Allowance(
+                        runs_at_once=settings.max_runs_per_user,
+                        daily_messages=settings.daily_message_quota,
+                        daily_tokens=settings.daily_token_quota,
+                    ),
                 ),
             ),
             conversations=conversations,
@@ -187,6 +222,15 @@ def migrations_folder() -> Path:
 def newest_migration() -> str | None:
     """The number of the migration that this code was written for."""
     return ScriptDirectory(str(migrations_folder())).get_current_head()
+
+
+def _rate_limits(settings: Settings) -> RateLimits:
+    rates: dict[RateClass, str | None] = {
+        "default": settings.rate_limit_default,
+        "chat": settings.rate_limit_chat,
+        "create": settings.rate_limit_create,
+    }
+    return RateLimits(rates, settings.redis_url)
 
 
 def _provider_keys(settings: Settings) -> ProviderKeys | None:

@@ -45,8 +45,13 @@ def _handler(settings: Settings) -> logging.Handler:
     handler: logging.Handler = logging.StreamHandler(sys.stdout)
     if settings.log_file:
         handler = RotatingFileHandler(settings.log_file, maxBytes=50_000_000, backupCount=5)
-    as_json = settings.log_format == "json"
-    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    renderer: Any = structlog.processors.JSONRenderer()
+    if settings.log_format == "text":
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=not settings.log_file and sys.stdout.isatty(),
+            # Where Rich is installed, the default one shows local variables: what people said.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_SHARED,

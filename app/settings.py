@@ -13,7 +13,9 @@ from urllib.parse import quote
 from .auth_settings import AuthSettings
 from .environ import Environ
 
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+_ORIGIN = re.compile(r"https?://([a-z0-9]+([.-]+[a-z0-9]+)*|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+# A certificate that is not asked for, or not compared with the host's name, proves nothing.
+_UNPROVED = re.compile(r"[?&]ssl_(cert_reqs=(none|optional)|check_hostname=[fn0])", re.I)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,8 @@ def _redis_url(variables: Environ) -> str | None:
     url = variables.text("REDIS_URL")
     if url and not url.startswith(("redis://", "rediss://")):
         variables.fault("REDIS_URL", "must be a redis:// or rediss:// URL.")
+    if url and _UNPROVED.search(url):
+        variables.fault("REDIS_URL", "must let the server's certificate be checked.")
     return url
 
 

@@ -1,15 +1,41 @@
-"""What can be stored: no NUL, no lone surrogate, no bottomless nesting. Refused, never repaired."""
+"""What can be stored: no NUL, no lone surrogate, no bottomless nesting, no integer beyond 64 bits.
 
+Refused, never repaired.
+"""
+
+import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
+
+import orjson
 
 from .errors import MalformedError
 
 MAX_DEPTH = 64
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_INTEGERS = range(-(2**63), 2**64)
+# A run of digits is sought this way in a tenth of the time that a regular expression takes.
+_TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * 19
 
 T = TypeVar("T")
+
+
+def read_json(text: bytes) -> Any:
+    """The value that a request's JSON spells. MalformedError: none that can be stored."""
+    if not text.strip():
+        raise MalformedError("The request body is empty.")
+    try:
+        value = check_storable(orjson.loads(text))
+    except orjson.JSONDecodeError as error:
+        _check_exactly(text)
+        place = f"line {error.lineno}, column {error.colno}"
+        raise MalformedError(f"The request body is not valid JSON ({place}).") from None
+    if _LONG_NUMBER in text.translate(_TO_ZEROS):
+        _check_exactly(text)
+    return value
 
 
 def check_storable(value: T) -> T:
@@ -18,19 +44,37 @@ def check_storable(value: T) -> T:
     while waiting:
         pointer, item, depth = waiting.pop()
         if depth > MAX_DEPTH:
-            raise MalformedError(f"The JSON is nested more than {MAX_DEPTH} levels deep.")
+            raise _refusal(pointer, f"is nested more than {MAX_DEPTH} levels deep")
         if isinstance(item, str):
             _check_text(item, pointer)
         elif isinstance(item, Mapping):
             for name, inner in item.items():
                 _check_text(str(name), pointer)
-                waiting.append((f"{pointer}/{name}", inner, depth + 1))
+                waiting.append((pointer_to(pointer, name), inner, depth + 1))
         elif isinstance(item, list | tuple):
             waiting += [(f"{pointer}/{n}", inner, depth + 1) for n, inner in enumerate(item)]
+        elif isinstance(item, int) and item not in _INTEGERS:
+            raise _refusal(pointer, "is an integer of more than 64 bits")
     return value
+
+
+def pointer_to(parent: str, name: object) -> str:
+    """The JSON pointer (RFC 6901) to what is called `name` in what `parent` points to."""
+    return f"{parent}/{str(name).replace('~', '~0').replace('/', '~1')}"
+
+
+def _check_exactly(text: bytes) -> None:
+    """Names the place of what orjson rounds, or refuses without a name: long integers, halves of
+    surrogate pairs, bytes that are no UTF-8.
+    """
+    with suppress(ValueError, RecursionError):
+        check_storable(json.loads(text.decode(errors="surrogateescape")))
 
 
 def _check_text(text: str, pointer: str) -> None:
     if _UNSTORABLE.search(text):
-        where = pointer[:200] or "/"
-        raise MalformedError(f"{where} holds a NUL character or half of a surrogate pair.")
+        raise _refusal(pointer, "holds a NUL, half of a surrogate pair, or bytes that are no UTF-8")
+
+
+def _refusal(pointer: str, what: str) -> MalformedError:
+    return MalformedError(f"{pointer[:200] or '/'} {what}.")

@@ -21,9 +21,13 @@ from app.embedded import create_database, servers
 
 pytest_plugins = ["tests.fixtures"]
 
-# No deadlines: a busy machine is no bug. HYPOTHESIS_PROFILE=thorough looks longer.
+# No deadlines: a busy machine is no bug. HYPOTHESIS_PROFILE=thorough looks longer, campaign (for
+# what has one quick property, like an address's spelling) longest.
 hypothesis.settings.register_profile("quick", max_examples=10, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "campaign", max_examples=100_000, deadline=None, print_blob=True
+)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 _UNIT = Path(__file__).parent / "unit"

@@ -29,7 +29,7 @@ _PROBLEMS = {
     413: "The body, or one message in it, is too large",
     415: "The body is not application/json",
     422: "Fields are not valid: `errors` names each",
-    429: "Too many answers are being written for this user at once",
+    429: "Too many requests, or answers at once, or today's quota is used up: `reset_at` says when",
     502: "The model failed. The question is stored; the members of the answer say where",
     503: "The conversation store is not available at the moment",
     504: "The model took too long. The question is stored; the members of the answer say where",

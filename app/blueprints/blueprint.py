@@ -10,17 +10,18 @@ from http import HTTPStatus
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
-import orjson
 from flask import Request, Response, request
 from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import HTTPException
 
 from ..errors import FieldFault, InvalidFieldsError, MalformedError, MediaTypeError, TooLargeError
 from ..json_text import dumps
 from ..middleware.identity import require_identity
+from ..middleware.limits import RateClass, limit_rate
 from ..middleware.requests import finish_request, start_request
-from ..storable import check_storable
+from ..storable import pointer_to, read_json
 from .errors import handle_errors
 
 View = Callable[..., Any]
@@ -68,6 +69,7 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
         self.before_request(start_request)
         if not is_public:
             self.before_request(require_identity)
+            self.before_request(limit_rate)
         self.after_request(finish_request)
         handle_errors(self)
 
@@ -84,6 +86,15 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
                 return json_response(_dumper(schema)(result), status=status_code)
 
             return document(written)
+
+        return decorate
+
+    def rate(self, rate_class: RateClass) -> Callable[[View], View]:
+        """Counts a view's requests against another rate limit than the default one."""
+
+        def decorate(view: View) -> View:
+            vars(view)["rate_class"] = rate_class
+            return view
 
         return decorate
 
@@ -120,7 +131,7 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
     def _usual_problems(self, rule: str, view: View) -> Iterator[int]:
         arguments = _apidoc(view).get("arguments", {}).get("parameters", ())
         if not self.is_public:
-            yield from (401, 503)
+            yield from (401, 429, 503)
         if "<" in rule:
             yield 404
         if any(argument["in"] == "json" for argument in arguments):
@@ -143,29 +154,26 @@ def described(**headers: str) -> dict[str, Any]:
     }
 
 
-def read_json(body: bytes) -> Any:
-    """A request's JSON: refused as malformed when it can't be stored as it is."""
-    if not body.strip():
-        raise MalformedError("The request body is empty.")
-    try:
-        return check_storable(orjson.loads(body))
-    except orjson.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise MalformedError(f"The request body is not valid JSON ({place}).") from None
-
-
 def _body(req: Request) -> bytes:
     """The whole body. One sent in chunks is cut at the limit by werkzeug, not refused."""
-    body = req.get_data()
+    try:
+        body = req.get_data()
+    except HTTPException:
+        raise
+    except Exception:  # noqa: BLE001 -- each server has errors of its own for chunks that are none
+        raise MalformedError("The request body breaks off.") from None
     if req.content_length is None and len(body) == req.max_content_length:
         raise TooLargeError
     return body
 
 
 def page_link(**changes: Any) -> dict[str, str]:
-    """A Link header to the next page: this address with other query values (RFC 8288)."""
+    """A Link header to the next page: other query values, relative to this address (RFC 8288).
+
+    So it holds behind any proxy, and no forged Host can stand in it.
+    """
     query = urlencode({**request.args.to_dict(), **changes})
-    return {"Link": f'<{request.base_url}?{query}>; rel="next"'}
+    return {"Link": f'<?{query}>; rel="next"'}
 
 
 def _apidoc(view: View) -> dict[str, Any]:
@@ -187,7 +195,7 @@ def _faults(messages: Any, pointer: str = "") -> list[FieldFault]:
         return [
             fault
             for name, inner in messages.items()
-            for fault in _faults(inner, pointer if name == "_schema" else f"{pointer}/{name}")
+            for fault in _faults(inner, pointer if name == "_schema" else pointer_to(pointer, name))
         ]
     texts = messages if isinstance(messages, list) else [messages]
     return [FieldFault(pointer, str(text)) for text in texts]

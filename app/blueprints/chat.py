@@ -25,7 +25,8 @@ _IDS = described(
 
 
 @blueprint.post("")
-@blueprint.fails(404, 409, 429, 502, 504)
+@blueprint.rate("chat")
+@blueprint.fails(404, 409, 502, 504)
 @blueprint.arguments(ChatRequest, example=CHAT_EXAMPLE)
 @blueprint.arguments(ChatQuery, location="query")
 @blueprint.response(200, ChatAnswer, headers=_IDS)

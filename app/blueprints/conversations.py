@@ -50,6 +50,7 @@ def search(query: dict[str, Any]) -> Any:
 
 
 @blueprint.post("")
+@blueprint.rate("create")
 @blueprint.fails(404, 409)
 @blueprint.arguments(ConversationCreate, example=CONVERSATION_EXAMPLE)
 @blueprint.response(201, ConversationWithMessages, headers=_PLACE)

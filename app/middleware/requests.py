@@ -11,11 +11,22 @@ import structlog
 from flask import Response, current_app, request
 
 from ..ids import new_id
+from .cors import share
 
 log = structlog.get_logger("parley.request")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ID, _STARTED, _LOGGED = "parley.request_id", "parley.started", "parley.logged"
+# What browsers may do with an answer that says nothing else about it: nothing.
+_PROTECTION = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_YEAR = 31_536_000  # seconds
 
 
 def request_id() -> str:
@@ -41,8 +52,7 @@ def finish_request(response: Response) -> Response:
     if _ID not in request.environ:
         return response
     response.headers["X-Request-Id"] = request_id()
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.setdefault("Cache-Control", "no-store")
+    protect(response)
     if _STARTED in request.environ:
         log.info(
             "request",
@@ -52,4 +62,18 @@ def finish_request(response: Response) -> Response:
             duration_ms=round((time.perf_counter() - request.environ[_STARTED]) * 1000, 1),
         )
         structlog.contextvars.reset_contextvars(**request.environ.pop(_LOGGED))
+    return response
+
+
+def protect(response: Response) -> Response:
+    """Says what browsers, and which pages, may do with the answer. Twice is as good as once."""
+    for name, value in _PROTECTION.items():
+        response.headers.setdefault(name, value)
+    return share(response)
+
+
+def insist_on_tls(response: Response) -> Response:
+    """After an answer over TLS, browsers come to this host over nothing else (RFC 6797)."""
+    if request.is_secure:
+        response.headers["Strict-Transport-Security"] = f"max-age={_YEAR}"
     return response

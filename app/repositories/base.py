@@ -19,7 +19,7 @@ from sqlalchemy import CursorResult, Executable, Result, delete, func, select, u
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from ..database import Base, OwnedSession
-from ..errors import RecordNotFoundError
+from ..errors import MissingOwnerError, RecordNotFoundError
 from .data import DATA, Data, Values, changed, created, defaults
 from .paging import OrderBy, Page, select_page
 from .query import WHERE, Condition, Include, Scope, Where, condition, loads, unique
@@ -33,16 +33,23 @@ _OPTIONS = {"synchronize_session": False, "preserve_rowcount": True}
 class Repository(Generic[M]):
     """One model's rows, as far as they are the session's owner's; nobody else's are there.
 
-    Made for a unit of work. Records are snapshots, usable when the session is closed, with the
-    relations that were included: to touch another one raises, and to assign changes nothing.
+    Made for a unit of work: MissingOwnerError when its session has no owner. Records are
+    snapshots, usable when the session is closed, with the relations that were included: to touch
+    another one raises, and to assign changes nothing.
     """
 
     model: type[M]
     owner_column: str = OWNER_COLUMN
 
     def __init__(self, session: OwnedSession) -> None:
-        self.session = session
+        if not isinstance(session, OwnedSession):
+            raise MissingOwnerError
+        self._session = session
         self._scope = Scope(self.model, shape_of(self.model, self.owner_column), session.owner)
+
+    @property
+    def session(self) -> OwnedSession:
+        return self._session
 
     def find_unique(self, *, where: Where, include: Include | None = None) -> M | None:
         """The record with this unique key: its attributes, and no other, make up `where`."""

@@ -45,13 +45,21 @@ SELECT revision FROM gone
 """
 
 # The ledger's numbers stay; what was said goes.
+# A run that goes with it has its line in the ledger all the same: it counts as asked.
 _ERASE = """
 WITH gone AS (
     DELETE FROM conversations WHERE user_email = %(owner)s AND id = %(conversation_id)s
     RETURNING id, revision),
 forgotten AS (
     UPDATE query_logs q SET query = NULL FROM gone
-    WHERE q.conversation_id = gone.id AND q.user_email = %(owner)s)
+    WHERE q.conversation_id = gone.id AND q.user_email = %(owner)s),
+logged AS (
+    INSERT INTO query_logs (
+        id, user_email, conversation_id, message_id, contexts_retrieved, status, created_at)
+    SELECT gen_random_uuid(), r.user_email, r.conversation_id, r.message_id, 0, 'cancelled',
+        r.created_at
+    FROM runs r JOIN gone ON gone.id = r.conversation_id
+    WHERE r.user_email = %(owner)s AND r.status = 'running')
 SELECT revision FROM gone
 """
 

@@ -11,6 +11,7 @@ from ..json_text import dumps
 from ..models import Message
 from ..transcript import Role, Status, Turn
 from .base import Repository
+from .runs import IN_TURN, IS_ALLOWED, Allowance
 
 # One statement: lock, count, insert. The lock comes first, so that two writers never take the
 # same seq; the count comes before the insert, which reads it.
@@ -53,10 +54,8 @@ SELECT i.id, i.seq, i.parent_id, i.created_at, c.revision, c.rev, c.title, c.sys
 FROM inserted i, changed c ORDER BY i.seq
 """
 _APPEND = _APPENDED.format(limit="", run="")
-_START = _APPENDED.format(
-    limit="""
-        AND (SELECT count(*) FROM runs WHERE user_email = %(owner)s AND status = 'running')
-            < %(max_runs)s""",
+_START = IN_TURN + _APPENDED.format(
+    limit=f"AND {IS_ALLOWED}",
     run=""",
 started AS (
     INSERT INTO runs (id, conversation_id, message_id, user_email, lease_until)
@@ -122,11 +121,11 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """The run that fills an appended answer, if its owner has fewer than `max_runs` alive."""
+    """The run that fills an appended answer, if what its owner is allowed is not used up."""
 
     run_id: UUID
     lease_seconds: float
-    max_runs: int
+    allowance: Allowance
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +152,8 @@ class MessageRepository(Repository[Message]):
     ) -> list[Any]:
         """Appends in one statement: a row a message, with the conversation's new state.
 
-        No rows: the conversation is absent, somebody else's or in the trash, or the run is one
-        too many. AlreadySentError: a client_message_id is taken; nothing is stored.
+        No rows: the conversation is absent, somebody else's or in the trash, or the run is not
+        allowed. AlreadySentError: a client_message_id is taken; nothing is stored.
         """
         values: dict[str, Any] = {
             "owner": self.session.owner,
@@ -169,7 +168,8 @@ class MessageRepository(Repository[Message]):
         try:
             if run is None:
                 return self.session.run(_APPEND, values)
-            return self.session.run(_START, values | asdict(run))
+            started = {"run_id": run.run_id, "lease_seconds": run.lease_seconds}
+            return self.session.run(_START, values | started | asdict(run.allowance))
         except IntegrityError as error:
             if error.orig and error.orig.diag.constraint_name == _CLIENT_ID:  # type: ignore[attr-defined]
                 raise AlreadySentError from error

@@ -1,12 +1,43 @@
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
+from ..database import OperationSession
 from ..json_text import dumps
 from ..models import Run
 from .base import Repository
 
 LEASE_SECONDS = 30
+
+# A statement of its own: the one after it sees, and counts, what the others in the queue did.
+IN_TURN = "SELECT FROM users WHERE email = %(owner)s FOR NO KEY UPDATE; "
+
+_TODAY = "date_trunc('day', now(), 'UTC')"
+_RUNS = "(SELECT count(*) FROM runs WHERE user_email = %(owner)s AND status = 'running')"
+_MESSAGES_TODAY = f"""(
+    SELECT count(*) FROM (
+        SELECT FROM query_logs WHERE user_email = %(owner)s AND created_at >= {_TODAY}
+        UNION ALL
+        SELECT FROM runs
+        WHERE user_email = %(owner)s AND status = 'running' AND created_at >= {_TODAY}) asked)
+"""
+_TOKENS_TODAY = f"""(
+    SELECT coalesce(sum(tokens_used), 0) FROM query_logs
+    WHERE user_email = %(owner)s AND created_at >= {_TODAY})
+"""
+_QUOTA = """
+coalesce((SELECT daily_quota FROM users WHERE email = %(owner)s), %(daily_messages)s::bigint)
+"""
+# Nothing is counted where there is no quota.
+_EXHAUSTED = {
+    "runs": f"{_RUNS} >= %(runs_at_once)s",
+    "messages": f"({_QUOTA} IS NOT NULL AND {_QUOTA} <= {_MESSAGES_TODAY})",
+    "tokens": f"(%(daily_tokens)s IS NOT NULL AND %(daily_tokens)s::bigint <= {_TOKENS_TODAY})",
+}
+IS_ALLOWED = f"NOT ({' OR '.join(_EXHAUSTED.values())})"
+_WHAT_IS_EXHAUSTED = "SELECT " + ", ".join(
+    f"{condition} AS {name}" for name, condition in _EXHAUSTED.items()
+)
 
 # Guarded by the attempt: no row means that the run was taken away (fenced).
 _RENEW = f"""
@@ -35,7 +66,8 @@ run AS (
     WHERE r.id = %(run_id)s AND r.user_email = %(owner)s AND r.attempt = %(attempt)s
         AND r.status = 'running'
     RETURNING r.id, r.conversation_id, r.message_id,
-        round(extract(epoch FROM clock_timestamp() - r.created_at) * 1000)::int AS latency_ms),
+        round(extract(epoch FROM clock_timestamp() - r.created_at) * 1000)::int AS latency_ms,
+        r.created_at),
 answer AS (
     UPDATE messages m SET
         content = %(content)s, parts = %(parts)s::jsonb, status = %(status)s,
@@ -63,11 +95,13 @@ swept AS (
 logged AS (
     INSERT INTO query_logs (
         id, user_email, sid, conversation_id, message_id, query, mode, model,
-        contexts_retrieved, tokens_used, response_time_ms, first_token_ms, status, error_class)
+        contexts_retrieved, tokens_used, response_time_ms, first_token_ms, status, error_class,
+        created_at)
     SELECT %(log_id)s, %(owner)s, %(sid)s, answer.conversation_id, answer.id, question.content,
         coalesce(%(mode)s, counted.mode), %(model)s, %(contexts_retrieved)s, %(tokens_used)s,
-        answer.latency_ms, %(first_token_ms)s, %(status)s, %(error_class)s
+        answer.latency_ms, %(first_token_ms)s, %(status)s, %(error_class)s, run.created_at
     FROM counted JOIN answer ON answer.conversation_id = counted.id
+        JOIN run ON run.message_id = answer.id
         LEFT JOIN messages question ON question.conversation_id = answer.conversation_id
             AND question.id = answer.parent_id AND question.user_email = %(owner)s)
 SELECT answer.id, answer.seq, answer.parent_id, answer.created_at, answer.latency_ms,
@@ -89,6 +123,18 @@ _CHUNKS = """
 SELECT text FROM run_chunks WHERE run_id = %(run_id)s AND user_email = %(owner)s ORDER BY n
 """
 _CLAIM_EXPIRED = "SELECT run_id, owner, attempt FROM parley_claim_expired_runs(%(max_runs)s)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What each user may use: runs at a time; questions and tokens a day (UTC), None for any.
+
+    A user's own `daily_quota` goes before `daily_messages`.
+    """
+
+    runs_at_once: int
+    daily_messages: int | None
+    daily_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,14 +182,20 @@ class RunRepository(Repository[Run]):
         rows = self.session.run(_FINISH, values) or self.session.run(_FINISHED, values)
         return rows[0] if rows else None
 
+    def exhausted(self, allowance: Allowance) -> Any:
+        """Which part of an allowance is used up: a row of runs, messages and tokens."""
+        values = asdict(allowance) | {"owner": self.session.owner}
+        return self.session.run(_WHAT_IS_EXHAUSTED, values)[0]
+
     def text_so_far(self, run_id: UUID) -> str:
         """The text that was kept of an answer not finished yet."""
         values = {"run_id": run_id, "owner": self.session.owner}
         return "".join(row.text for row in self.session.run(_CHUNKS, values))
 
-    def claim_expired(self, max_runs: int) -> list[Any]:
-        """Takes over runs whose lease is over, of any owner: rows of run_id, owner, attempt."""
-        return self.session.run(_CLAIM_EXPIRED, {"max_runs": max_runs})
+
+def claim_expired(session: OperationSession, max_runs: int) -> list[Any]:
+    """Takes over runs whose lease is over, of any owner: rows of run_id, owner, attempt."""
+    return session.run(_CLAIM_EXPIRED, {"max_runs": max_runs})
 
 
 def _json(items: list[dict[str, Any]] | None) -> str | None:

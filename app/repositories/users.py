@@ -1,3 +1,6 @@
+from datetime import datetime
+from typing import Any
+
 from ..ids import new_id
 from ..models import User
 from .base import Repository
@@ -17,6 +20,13 @@ WITH seen AS (
         OR (users.issuer = excluded.issuer AND users.subject = excluded.subject))
     RETURNING id)
 SELECT id FROM seen
+"""
+
+_STORED = """
+SELECT count(*) AS conversations, coalesce(sum(message_count), 0)::bigint AS messages, (
+    SELECT coalesce(sum(tokens_used), 0)::bigint FROM query_logs
+    WHERE user_email = %(email)s AND created_at >= %(since)s) AS tokens
+FROM conversations WHERE user_email = %(email)s
 """
 
 
@@ -48,3 +58,7 @@ class UserRepository(Repository[User]):
             "dept": dept,
         }
         return bool(self.session.run(_SEEN, values))
+
+    def count_stored(self, *, since: datetime) -> Any:
+        """How many `conversations` and `messages` there are, and the `tokens` taken `since`."""
+        return self.session.run(_STORED, {"email": self.session.owner, "since": since})[0]

@@ -74,8 +74,10 @@ class ChatEvent(Schema):
 
 
 def _check_last(messages: list[dict[str, str]]) -> None:
-    place, last = f"messages/{len(messages) - 1}", messages[-1]
+    place, last = len(messages) - 1, messages[-1]
     if last["role"] != "user":
-        raise ValidationError({f"{place}/role": ["must be user in the last message."]})
+        raise ValidationError(
+            {"messages": {place: {"role": ["must be user in the last message."]}}}
+        )
     if not last["content"].strip():
-        raise ValidationError({f"{place}/content": ["must not be empty."]})
+        raise ValidationError({"messages": {place: {"content": ["must not be empty."]}}})

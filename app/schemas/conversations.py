@@ -88,8 +88,8 @@ class ConversationCreate(_Messages):
             raise ValidationError("must not be a UUID: ids of ours are.", "client_id")
         for place, message in enumerate(data.get("messages", ())):
             if "client_message_id" not in message:
-                field = f"messages/{place}/client_message_id"
-                raise ValidationError("must be given together with client_id.", field)
+                fault = {"client_message_id": ["must be given together with client_id."]}
+                raise ValidationError({"messages": {place: fault}})
 
 
 class ConversationUpdate(Schema):

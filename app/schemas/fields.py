@@ -17,7 +17,7 @@ _UNPRINTABLE = (
 _PRINTABLE = f"^[^{_UNPRINTABLE}]+$"
 _ADDRESSABLE = f"^[^/{_UNPRINTABLE}]+$"
 _SPOKEN = {"pattern": r"\S"}
-_MAX_DETAILS_BYTES = 65_536
+_MAX_DETAILS_BYTES = _MAX_PROMPT_BYTES = 65_536
 MODES = ("fast", "balanced", "quality", "adaptive")
 
 
@@ -71,8 +71,8 @@ def spoken(**kwargs: Any) -> fields.String:
 
 
 def system_prompt(**kwargs: Any) -> fields.String:
-    check: list[Any] = [validate.Length(1, 100_000), _check_spoken]
-    return fields.String(validate=check, metadata=_SPOKEN, **kwargs)
+    known = _SPOKEN | {"description": f"At most {_MAX_PROMPT_BYTES} bytes."}
+    return fields.String(validate=[_check_spoken, _check_prompt], metadata=known, **kwargs)
 
 
 def title(**kwargs: Any) -> fields.String:
@@ -111,6 +111,11 @@ def _check_addressable(text: str) -> None:
 def _check_details(details: dict[str, Any]) -> None:
     if len(dumps(details)) > _MAX_DETAILS_BYTES:
         raise ValidationError(f"must be at most {_MAX_DETAILS_BYTES} bytes as JSON.")
+
+
+def _check_prompt(text: str) -> None:
+    if len(text.encode()) > _MAX_PROMPT_BYTES:
+        raise ValidationError(f"must be at most {_MAX_PROMPT_BYTES} bytes.")
 
 
 def _check_spoken(text: str) -> None:

@@ -1,5 +1,7 @@
 from marshmallow import INCLUDE, Schema, fields
 
+from .fields import Timestamp
+
 
 class Fault(Schema):
     pointer = fields.String(
@@ -22,3 +24,6 @@ class Problem(Schema):
     code = fields.String(required=True, metadata={"description": "A stable word for programs."})
     request_id = fields.String(required=True)
     errors = fields.List(fields.Nested(Fault), required=True)
+    reset_at = Timestamp(
+        metadata={"description": "With 429: from when on trying again makes sense."}
+    )

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
 from ..clock import now
 from ..database import Database, OwnedSession
-from ..errors import AlreadySentError, LimitError, RecordNotFoundError
+from ..errors import AlreadySentError, LimitError, QuotaError, RecordNotFoundError
 from ..ids import new_id, parse_id
 from ..repositories.conversations import ConversationRepository
 from ..repositories.messages import MessageRepository, NewMessage, NewRun
-from ..repositories.runs import LEASE_SECONDS
+from ..repositories.runs import LEASE_SECONDS, Allowance, RunRepository
 from ..responders.base import Prompt, Responder
 from ..streaming.events import Started, WireEvent
 from ..streaming.run import Run, Ticket
@@ -56,7 +56,7 @@ class ChatLimits:
     max_history: int
     max_history_tokens: int
     max_answer_bytes: int
-    max_runs_per_user: int
+    allowance: Allowance
 
 
 class ChatService:
@@ -87,7 +87,7 @@ class ChatService:
         """The events of the answer; the first, `Started`, is durable when this returns.
 
         The same client_message_id again gives the same answer again. RecordNotFoundError,
-        TooLargeError, PayloadMismatchError, LimitError (too many answers at once).
+        TooLargeError, PayloadMismatchError, LimitError (too many answers at once), QuotaError.
         """
         owner, draft = identity.user_email, question.draft()
         self._messages.check_sizes([draft])
@@ -150,7 +150,7 @@ class ChatService:
         run = NewRun(
             run_id=new_id(),
             lease_seconds=LEASE_SECONDS,
-            max_runs=self._limits.max_runs_per_user,
+            allowance=self._limits.allowance,
         )
         rows = MessageRepository(session).append(
             conversation_id,
@@ -160,7 +160,7 @@ class ChatService:
             run=run,
         )
         if not rows:
-            raise _refusal(session, conversation_id)
+            raise _refusal(session, conversation_id, self._limits.allowance)
         ticket = Ticket(
             run_id=run.run_id,
             attempt=1,
@@ -212,12 +212,24 @@ def _is_said(turn: Turn) -> bool:
     return turn.status in _SAID and bool(turn.content)
 
 
-def _refusal(session: OwnedSession, conversation_id: UUID) -> RecordNotFoundError | LimitError:
+def _refusal(
+    session: OwnedSession, conversation_id: UUID, allowance: Allowance
+) -> RecordNotFoundError | LimitError:
     """Why a start changed nothing."""
     if ConversationRepository(session).record(conversation_id) is None:
         return RecordNotFoundError()
+    exhausted = RunRepository(session).exhausted(allowance)
+    if exhausted.messages:
+        return QuotaError("You have asked all of today's questions.", reset_at=_tomorrow())
+    if exhausted.tokens:
+        return QuotaError("Today's answers have taken all of their tokens.", reset_at=_tomorrow())
     soon = now() + timedelta(seconds=5)
     return LimitError("Too many answers are being written for you at once.", reset_at=soon)
+
+
+def _tomorrow() -> datetime:
+    """The next midnight, UTC."""
+    return datetime.combine(now().date() + timedelta(days=1), time(), UTC)
 
 
 def _started(ticket: Ticket, user_message_id: UUID, row: Any) -> Started:

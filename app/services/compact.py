@@ -27,19 +27,23 @@ def read_compact(token: str) -> Compact:
     if len(token) > MAX_TOKEN_BYTES:
         raise IdentityError
     try:
-        header, claims, _signature = token.split(".")
+        header, claims, signature = token.split(".")
+        _octets(signature)
         return Compact(_object(header), _object(claims))
     except (ValueError, RecursionError):
         raise IdentityError from None
 
 
-def _object(part: str) -> dict[str, Any]:
-    text = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    if base64.urlsafe_b64encode(text).rstrip(b"=") != part.encode("ascii"):
+def _octets(part: str) -> bytes:
+    octets = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    if base64.urlsafe_b64encode(octets).rstrip(b"=") != part.encode("ascii"):
         raise binascii.Error("not the one way to write it")
-    value = json.loads(
-        text.decode("utf-8"), object_pairs_hook=_without_repetition, parse_constant=_refuse
-    )
+    return octets
+
+
+def _object(part: str) -> dict[str, Any]:
+    text = _octets(part).decode("utf-8")
+    value = json.loads(text, object_pairs_hook=_without_repetition, parse_constant=_refuse)
     if not isinstance(value, dict):
         raise ValueError("not an object")  # noqa: TRY004
     return value

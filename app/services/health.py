@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..cache.client import RedisClient
-from ..database import NOBODY, Database
+from ..database import Database
 from ..errors import UnavailableError
 from ..repositories.migrations import applied_migration
 
@@ -38,7 +38,7 @@ class HealthService:
 
     def _check_database(self) -> tuple[str, str]:
         try:
-            with self._database.statement(NOBODY) as session:
+            with self._database.operation() as session:
                 applied = applied_migration(session)
         except UnavailableError:
             return "away", "unknown"

@@ -29,7 +29,9 @@ _KINDS: dict[tuple[object, object], tuple[str, tuple[str, ...]]] = {
     ("EC", "P-256"): ("ES256", ("kty", "crv", "x", "y")),
     ("OKP", "Ed25519"): ("EdDSA", ("kty", "crv", "x")),
 }
-_OTHER_NAMES = {"EdDSA": {"EdDSA", "Ed25519"}}
+_OTHER_NAMES = {"EdDSA": ("EdDSA", "Ed25519")}
+_ASKED_FOR = {"Accept": "application/json", "Accept-Encoding": "identity"}
+_UNAVAILABLE = (OSError, httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, ValueError)
 
 KeyTable = Mapping[tuple[str, str], Any]
 
@@ -63,7 +65,7 @@ class ProviderKeys:
             return None
         key = self._keys.get((key_id, algorithm))
         if key is None:
-            self.refresh().wait(PATIENCE)
+            self.refresh().wait(self._patience_left())
             return self._keys.get((key_id, algorithm))
         if self._clock() >= self._stale_at:
             self.refresh()
@@ -78,17 +80,27 @@ class ProviderKeys:
                 Thread(target=self._load, args=[self._fetched], daemon=True, name="jwks").start()
             return self._fetched
 
+    def _patience_left(self) -> float:
+        """Counted from the newest fetch's beginning: tokens in a row do not each wait anew."""
+        return max(0.0, self._next_fetch - MOST_OFTEN + PATIENCE - self._clock())
+
     def _load(self, fetched: Event) -> None:
         """Takes over what was fetched; an answer without one usable key is as good as none."""
         try:
             keys = usable_keys(self._fetch(self._url), self._algorithms)
-        except (OSError, httpx2.HTTPError, ValueError) as error:
+        except _UNAVAILABLE as error:
             log.warning("jwks_unavailable", error=type(error).__name__)
         else:
-            self._keys = keys
-            self._stale_at = self._clock() + STALE_AFTER
+            self._take_over(keys, fetched)
         finally:
             fetched.set()
+
+    def _take_over(self, keys: KeyTable, fetched: Event) -> None:
+        """Unless a newer fetch has begun: what it shows may have been withdrawn since."""
+        with self._lock:
+            if fetched is self._fetched:
+                self._keys = keys
+                self._stale_at = self._clock() + STALE_AFTER
 
 
 def usable_keys(document: bytes, algorithms: frozenset[str]) -> KeyTable:
@@ -109,14 +121,15 @@ def usable_keys(document: bytes, algorithms: frozenset[str]) -> KeyTable:
 
 def _usable(jwk: Any) -> Iterator[tuple[str, str, Any]]:
     """The key id, the one algorithm and the key of a JWK; nothing when it is not for signatures."""
-    if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig":
+    if not isinstance(jwk, dict) or not _is_for_signatures(jwk):
         return
     kind = (jwk.get("kty"), jwk.get("crv"))
     key_id = jwk.get("kid", "")
-    if not all(isinstance(part, str | None) for part in (*kind, key_id)) or kind not in _KINDS:
+    if not all(isinstance(part, str | None) for part in kind) or kind not in _KINDS:
         return
     algorithm, public = _KINDS[kind]
-    if jwk.get("alg", algorithm) not in _OTHER_NAMES.get(algorithm, {algorithm}):
+    names = _OTHER_NAMES.get(algorithm, (algorithm,))
+    if jwk.get("alg", algorithm) not in names or not isinstance(key_id, str):
         return
     try:
         key = jwt.PyJWK({name: jwk[name] for name in public}, algorithm).key
@@ -126,20 +139,28 @@ def _usable(jwk: Any) -> Iterator[tuple[str, str, Any]]:
         yield key_id, algorithm, key
 
 
+def _is_for_signatures(jwk: Mapping[str, Any]) -> bool:
+    operations = jwk.get("key_ops", ["verify"])
+    may_verify = isinstance(operations, list) and "verify" in operations
+    return may_verify and jwk.get("use", "sig") == "sig"
+
+
 def fetch_bytes(url: str) -> bytes:
     """What stands at `url`. No redirect is followed: the configured place, or none."""
+    deadline = time.monotonic() + PATIENCE
     with (
-        httpx2.Client(timeout=PATIENCE, follow_redirects=False) as client,
-        client.stream("GET", url, headers={"Accept": "application/json"}) as response,
+        httpx2.Client(timeout=PATIENCE, follow_redirects=False, headers=_ASKED_FOR) as client,
+        client.stream("GET", url) as response,
     ):
         if response.status_code != 200:
             raise OSError(f"status {response.status_code}")
-        return _bounded(response.iter_bytes())
+        # Raw: what unpacks could be a thousand times larger.
+        return _bounded(response.iter_raw(), deadline)
 
 
-def _bounded(pieces: Iterator[bytes]) -> bytes:
+def _bounded(pieces: Iterator[bytes], deadline: float) -> bytes:
     """All pieces together; OSError when they are too many, or come too slowly."""
-    body, deadline = b"", time.monotonic() + PATIENCE
+    body = b""
     for piece in pieces:
         body += piece
         if len(body) > _MAX_BYTES or time.monotonic() > deadline:

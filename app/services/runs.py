@@ -7,10 +7,10 @@ from uuid import UUID
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from ..database import NOBODY, Database
+from ..database import Database
 from ..errors import ModelError, UnavailableError, places
 from ..ids import new_id
-from ..repositories.runs import Ending, RunRepository
+from ..repositories.runs import Ending, RunRepository, claim_expired
 from ..responders.base import Prompt
 from ..search_words import search_words
 from ..streaming.answer import Answer
@@ -62,8 +62,8 @@ class RunService:
             return RunRepository(session).text_so_far(run_id)
 
     def _claim_expired(self) -> Sequence[Any]:
-        with self._database.statement(NOBODY) as session:
-            return RunRepository(session).claim_expired(REAPED_AT_ONCE)
+        with self._database.operation() as session:
+            return claim_expired(session, REAPED_AT_ONCE)
 
     def _interrupted(self, owner: str, run_id: UUID, attempt: int) -> bool:
         """Ends one run; one that can't be ended must not keep the others from their end."""

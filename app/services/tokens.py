@@ -5,7 +5,7 @@ configuration. `kid` only looks one up, and no other header field is followed. B
 `exp, iat, aud, iss` are required, `aud` is one text, a token lives 24 hours at most.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -27,6 +27,7 @@ MAX_LIFETIME = timedelta(hours=24)
 LEEWAY = timedelta(seconds=30)
 USER, ANONYMOUS = "user", "anonymous"
 _REQUIRED = ["exp", "iat", "aud", "iss"]
+_TIMES = frozenset({"exp", "iat", "nbf"})
 _REFUSED_HEADERS = frozenset({"crit", "zip", "enc", "b64"})
 _MAX_CLAIM_LENGTH = 1024
 _MAX_SUBJECT_LENGTH = 255  # as OpenID Connect has it
@@ -34,10 +35,11 @@ _MAX_SUBJECT_LENGTH = 255  # as OpenID Connect has it
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Somebody whose tokens are believed: for whom they must be meant, and the keys."""
+    """Somebody whose tokens are believed: for whom they must be meant, the keys, needed claims."""
 
     audience: str
     keys: Keys
+    required: Sequence[str]
 
 
 class TokenService:
@@ -47,23 +49,24 @@ class TokenService:
         self._issuers: dict[str, Issuer] = {}
         if settings.secrets:
             secrets = SharedSecrets(settings.secrets)
-            self._issuers[settings.issuer] = Issuer(settings.audience, secrets)
+            self._issuers[settings.issuer] = Issuer(settings.audience, secrets, _REQUIRED)
         if settings.provider and provider_keys:
-            provider = Issuer(settings.provider.audience, provider_keys)
+            # At a provider, people may name any address: the subject says who they are.
+            provider = Issuer(settings.provider.audience, provider_keys, [*_REQUIRED, "sub"])
             self._issuers[settings.provider.issuer] = provider
 
     def verify(self, token: str) -> Identity:
         """The identity that a token proves. Raises IdentityError, whatever is wrong with it."""
         claims = self._claims(token)
         if claims.get("purpose", USER) == USER:
-            return _user(claims)
+            return self._user(claims)
         if claims["purpose"] == ANONYMOUS and self._takes_visitors(claims):
             return _visitor(claims)
         raise IdentityError
 
     def issue(self, email: str, *, lifetime: timedelta, **claims: str) -> str:
         """A user's token. Raises InvalidAddressError; SetupError without a secret to sign with."""
-        return self._signed({**claims, "email": canonical_email(email)}, lifetime)
+        return self._signed({**claims, "email": self._canonical(email)}, lifetime)
 
     def issue_visitor(self, visitor_id: UUID, *, lifetime: timedelta) -> str:
         """A token for somebody without an account. SetupError without a secret to sign with."""
@@ -96,11 +99,11 @@ class TokenService:
                 algorithms=[algorithm],
                 audience=issuer.audience,
                 leeway=LEEWAY,
-                options={"require": _REQUIRED, "strict_aud": True},
+                options={"require": list(issuer.required), "strict_aud": True},
             )
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
             raise IdentityError from None
-        _check_lifetime(claims)
+        _check_times(claims)
         return claims
 
     def _issuer(self, compact: Compact) -> Issuer:
@@ -109,6 +112,29 @@ class TokenService:
         if issuer is None:
             raise IdentityError
         return issuer
+
+    def _user(self, claims: Mapping[str, Any]) -> Identity:
+        """Whose address the issuer vouches for; one that it never verified is nobody's."""
+        if claims.get("email_verified", True) is not True:
+            raise IdentityError
+        subject = _text(claims, "sub", most=_MAX_SUBJECT_LENGTH)
+        if subject == "":
+            raise IdentityError
+        try:
+            email = self._canonical(claims.get("email"))
+        except InvalidAddressError:
+            raise IdentityError from None
+        return Identity(
+            user_email=email,
+            issuer=claims["iss"],
+            subject=subject,
+            name=_text(claims, "name"),
+            dept=_text(claims, "dept"),
+            sid=_text(claims, "sid"),
+        )
+
+    def _canonical(self, email: object) -> str:
+        return canonical_email(email, allow_unicode_local=self._settings.allow_unicode_local)
 
     def _takes_visitors(self, claims: Mapping[str, Any]) -> bool:
         """Visitors are ours alone: a provider knows people with accounts."""
@@ -128,32 +154,11 @@ def _key(header: Mapping[str, Any], keys: Keys) -> tuple[str, Any]:
     return algorithm, key
 
 
-def _check_lifetime(claims: Mapping[str, Any]) -> None:
-    if any(type(claims[name]) not in (int, float) for name in ("exp", "iat")):
+def _check_times(claims: Mapping[str, Any]) -> None:
+    if any(type(claims[name]) not in (int, float) for name in _TIMES & claims.keys()):
         raise IdentityError
-    if claims["exp"] - claims["iat"] > MAX_LIFETIME.total_seconds():
+    if not 0 <= claims["exp"] - claims["iat"] <= MAX_LIFETIME.total_seconds():
         raise IdentityError
-
-
-def _user(claims: Mapping[str, Any]) -> Identity:
-    """Whose address the issuer vouches for; one that it says it never verified is nobody's."""
-    if claims.get("email_verified", True) is not True:
-        raise IdentityError
-    subject = _text(claims, "sub", most=_MAX_SUBJECT_LENGTH)
-    if subject == "":
-        raise IdentityError
-    try:
-        email = canonical_email(claims.get("email"))
-    except InvalidAddressError:
-        raise IdentityError from None
-    return Identity(
-        user_email=email,
-        issuer=claims["iss"],
-        subject=subject,
-        name=_text(claims, "name"),
-        dept=_text(claims, "dept"),
-        sid=_text(claims, "sid"),
-    )
 
 
 def _visitor(claims: Mapping[str, Any]) -> Identity:

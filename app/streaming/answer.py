@@ -50,7 +50,7 @@ class Answer:
     def take(self, event: Event) -> WireEvent | None:
         """Adds an event; what of it the watchers are to hear, if anything.
 
-        TypeError, ValueError: contexts that are no JSON objects.
+        TypeError, ValueError, MalformedError: contexts that are no JSON objects for our store.
         """
         match event:
             case TextDelta(text) if text:

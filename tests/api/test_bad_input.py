@@ -1,6 +1,8 @@
 """A body that can't be taken is refused by its right name, and nothing of it is stored."""
 
 import json
+import socket
+from http.client import HTTPResponse
 from uuid import uuid4
 
 import httpx2
@@ -156,7 +158,7 @@ MESSAGE = {
     "/parts": (*NO_LIST, [], [{}] * 101),
     "/parts/0": ([1], [None], ["Hello"], [[]]),
     "/model": NO_MODEL,
-    "/tokens_used": (-1, 2**31, 2**63, 2**64, 1.5, "5", True, None, []),
+    "/tokens_used": (-1, 2**31, 2**63, 1.5, "5", True, None, []),
     "/metadata": NO_OBJECT,
     "/unknown": (1,),
 }
@@ -170,7 +172,7 @@ WRONG = {
         "/client_id": (*NO_ID, "0190b2a4-0000-7000-8000-000000000000"),
         "/mode": (*NO_MODE, None),
         "/model": NO_MODEL,
-        "/system_prompt": (*NO_TEXT, "x" * 100_001),
+        "/system_prompt": (*NO_TEXT, "é" * 32_769),
     },
     ("PATCH", ONE): RECORD,
     ("POST", MESSAGES): MANY,
@@ -255,3 +257,20 @@ def test_a_served_body_over_the_limit_is_refused_in_both_transfers(server, perso
     assert answer.status_code == 413
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json()["code"] == "too_large"
+
+
+@pytest.mark.parametrize("sent", ["zz\r\n{}\r\n0\r\n\r\n", "-2\r\n{}\r\n0\r\n\r\n", "\r\n"])
+def test_a_served_body_in_chunks_that_are_none_is_refused(server, person, sent):
+    head = f"""POST /conversations HTTP/1.1
+Host: parley
+Authorization: Bearer {person.token}
+Content-Type: {MIME}
+Transfer-Encoding: chunked
+
+"""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall((head.replace("\n", "\r\n") + sent).encode())
+        with HTTPResponse(connection) as answer:
+            answer.begin()
+            assert answer.status == 400
+            assert json.loads(answer.read())["code"] == "malformed"

@@ -115,9 +115,9 @@ def test_a_list_is_read_page_by_page_without_a_gap_or_a_repetition(client):
     while address:
         page = client.get(address)
         seen += [item["title"] for item in page.json["conversations"]]
-        link = re.fullmatch(r'<http://localhost(/.*)>; rel="next"', page.headers.get("Link", ""))
+        link = re.fullmatch(r'<(\?.*)>; rel="next"', page.headers.get("Link", ""))
         assert bool(link) == bool(page.json["next_cursor"])
-        address = link and link[1]
+        address = link and f"/conversations{link[1]}"
     assert seen == made[::-1]
 
 

@@ -1,6 +1,7 @@
 """Parley within somebody else's Flask application: it works there, and nothing there changes."""
 
 import logging
+from urllib.parse import urljoin
 
 import click
 import pytest
@@ -241,12 +242,12 @@ def test_a_question_is_answered_by_the_hosts_responder(visitor, signed):
     assert text.text == "You said: Where is Huế?"
 
 
-def test_the_link_to_the_next_page_names_the_prefix_and_leads_there(visitor, signed):
+def test_the_link_to_the_next_page_leads_there(visitor, signed):
     made = [visitor.post("/api/conversations", json={}, headers=signed).json for _ in range(2)]
     page = visitor.get("/api/conversations?limit=1", headers=signed)
     address = page.headers["Link"].removeprefix("<").partition(">")[0]
-    assert address.startswith("http://localhost/api/conversations?limit=1&cursor=")
-    rest = visitor.get(address, headers=signed)
+    assert address.startswith("?limit=1&cursor=")
+    rest = visitor.get(urljoin("/api/conversations?limit=1", address), headers=signed)
     listed = page.json["conversations"] + rest.json["conversations"]
     assert {item["id"] for item in listed} == {item["id"] for item in made}
 

@@ -1,5 +1,9 @@
-"""The owner travels with each statement and never stays behind in a pooled connection."""
+"""The owner travels with each statement and never stays behind in a pooled connection.
 
+POOLED_REQUESTS=50000 asks as often; POOLED_SEED=… repeats an order. `pytest -s` shows both.
+"""
+
+import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,8 +16,10 @@ from sqlalchemy.exc import DBAPIError
 from app.database import Database
 from app.errors import UnavailableError
 from tests.evidence import Rows
+from tests.pgbouncer import CONNECTIONS, left_behind, needs_pgbouncer, pgbouncer
 
 USERS = 1_000
+REQUESTS = int(os.environ.get("POOLED_REQUESTS", "2000"))
 
 
 @pytest.fixture(scope="module")
@@ -78,23 +84,32 @@ def crowd(rows):
     rows.run("DELETE FROM users WHERE email = ANY(:owners)", owners=owners)
 
 
-def test_a_thousand_users_over_two_connections_see_no_row_of_each_other(settings, crowd):
-    limits = {"db_pool_size": 2, "db_max_overflow": 0, "db_pool_timeout": 60}
-    database = Database.from_settings(replace(settings, **limits))
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
+@pytest.fixture(params=["directly", pytest.param("behind PgBouncer", marks=needs_pgbouncer)])
+def url(request, settings):
+    """The database by a pool of ours of two connections, or by one of PgBouncer's."""
+    if request.param == "directly":
+        yield settings.database_url
+        return
+    with pgbouncer(settings.database_url) as url:
+        yield url
 
-    def visit(number_and_owner):
-        number, owner = number_and_owner
-        return owner, _SEEN[number % len(_SEEN)](database, owner)
 
-    order = list(enumerate(crowd * 2))
-    random.Random(seed).shuffle(order)
-    with ThreadPoolExecutor(8) as threads:
-        seen = list(threads.map(visit, order))
+def test_a_thousand_users_over_two_connections_see_no_row_of_each_other(settings, crowd, url):
+    size = CONNECTIONS if url == settings.database_url else 4 * CONNECTIONS
+    limits = {"db_pool_size": size, "db_max_overflow": 0, "db_pool_timeout": 60}
+    database = Database.from_settings(replace(settings, database_url=url, **limits))
+    seed = int(os.environ.get("POOLED_SEED", random.randrange(2**32)))
+    dice = random.Random(seed)
+    visits = [(dice.choice(_SEEN), crowd[n % USERS]) for n in range(REQUESTS)]
+    dice.shuffle(visits)
+    with ThreadPoolExecutor(4 * CONNECTIONS) as threads:
+        seen = list(threads.map(lambda visit: visit[0](database, visit[1]), visits))
     database.close()
-    assert len(seen) == 2 * USERS
-    assert [(owner, found) for owner, found in seen if found != {owner}] == []
+    foreign = [n for n, (_, owner) in enumerate(visits) if seen[n] != {owner}]
+    print(f"seed {seed}: {len(foreign)} foreign in {len(seen):,}")
+    assert len(seen) == REQUESTS
+    assert foreign == []
+    assert left_behind(url) == {(None, 0)}
 
 
 def _visible(session):

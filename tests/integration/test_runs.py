@@ -352,7 +352,7 @@ def test_the_model_holds_no_connection_and_no_transaction(make_app, email, rows,
     assert gate.reached.wait(5)
     assert client.get("/conversations").status_code == 200
     until(lambda: engine.pool.checkedout() == 0)
-    with database.statement("") as session:
+    with database.operation() as session:
         idle = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state LIKE "
         assert session.run(idle + "'idle in transaction%%'", {}) == []
     gate.open()

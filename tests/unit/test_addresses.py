@@ -1,8 +1,10 @@
 """Which spellings of an e-mail address are an owner, and that there is one spelling of each."""
 
+import re
 import string
 from uuid import UUID
 
+import idna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,6 +44,8 @@ REFUSED = {
     "@ alone": "@",
     "no local part": "@example.com",
     "no domain": "user@",
+    "two octets": "@a",
+    "@ between addresses": "a@b.cc@",
     "one label": "user@localhost",
     "trailing dot": "user@example.com.",
     "leading dot in the domain": "user@.example.com",
@@ -77,6 +81,15 @@ REFUSED = {
     "route": "user%host@example.com",
     "hash tag": "{user}@example.com",
     "brackets": "[ab]@example.com",
+    "opening brace": "{user@example.com",
+    "closing brace": "user}@example.com",
+    "hash tag in the domain": "user@{example}.com",
+    "star in the domain": "user@*.com",
+    "per cent in the domain": "user@exam%ple.com",
+    "port": "user@example.com:25",
+    "percent-encoded": "us%65r@example.com",
+    "slash in the domain": "user@example.com/x",
+    "query in the domain": "user@example.com?x",
     "colon": "a:b@example.com",
     "visitor": "anon:6b7f4a0e-4f2c-7d3a-8a55-0d6f0a8f4c11",
     "visitor with a domain": "anon:user@example.com",
@@ -86,13 +99,26 @@ REFUSED = {
     "no-break space": "user\u00a0@example.com",
     "trailing line feed": "user@example.com\n",
     "CRLF and a header": "user@example.com\r\nBcc: eve@example.com",
+    "line feed within": "us\ner@example.com",
+    "carriage return": "user\r@example.com",
+    "next line": "user\x85@example.com",
     "tab": "user\t@example.com",
     "NUL": "user\x00@example.com",
     "NUL at the end": "user@example.com\x00",
     "DEL": "user\x7f@example.com",
+    "escape": "user\x1b[2J@example.com",
     "zero-width joiner": "us\u200der@example.com",
+    "zero-width non-joiner": "us\u200cer@example.com",
+    "word joiner": "user@exam\u2060ple.com",
+    "Hangul filler": "us\u3164er@example.com",
+    "Hangul filler in the domain": "user@\u3164.com",
+    "variation selector": "user@example\ufe0f.com",
+    "combining grapheme joiner": "user@e\u034fxample.com",
+    "tag letters": "user\U000e0061@example.com",
     "zero-width space in the domain": "user@exam\u200bple.com",
     "right-to-left override": "user\u202e@example.com",
+    "right-to-left isolate": "user\u2067@example.com",
+    "first strong isolate in the domain": "user@\u2068example.com",
     "right-to-left mark in the domain": "user@example\u200f.com",
     "byte order mark": "\ufeffuser@example.com",
     "soft hyphen": "user@exam\u00adple.com",
@@ -144,7 +170,7 @@ addresses = st.builds(
     st.sampled_from(["com", "COM", "de", "рф", "1", "c1"]),
 )
 anything = st.one_of(addresses, st.text(max_size=20))
-examples = settings(deadline=None, max_examples=60)
+examples = settings(deadline=None, max_examples=max(30, settings().max_examples))
 
 
 def verdict(value, *, allow_unicode_local=False):
@@ -155,21 +181,16 @@ def verdict(value, *, allow_unicode_local=False):
         return None
 
 
-@pytest.mark.parametrize(("value", "expected"), ACCEPTED.items(), ids=range(len(ACCEPTED)))
-def test_usable_address_has_one_canonical_form(value, expected):
-    assert canonical_email(value) == expected
+def test_usable_address_has_one_canonical_form():
+    assert {value: verdict(value) for value in ACCEPTED} == ACCEPTED
 
 
-@pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED.keys())
-def test_unusable_address_is_refused(value):
-    with pytest.raises(InvalidAddressError):
-        canonical_email(value)
+def test_unusable_address_is_refused():
+    assert {name: verdict(value) for name, value in REFUSED.items()} == dict.fromkeys(REFUSED)
 
 
-@pytest.mark.parametrize("value", NO_TEXTS, ids=lambda value: type(value).__name__)
-def test_what_is_no_text_is_refused(value):
-    with pytest.raises(InvalidAddressError):
-        canonical_email(value)
+def test_what_is_no_text_is_refused():
+    assert [value for value in NO_TEXTS if verdict(value) is not None] == []
 
 
 def test_boundaries_are_where_they_should_be():
@@ -195,27 +216,49 @@ OTHER_RULES = ["\u212aate", "a\u200db", "\u202eab", "ü ü", "ü*", "anon:ü", "
 OTHER_RULES += ["\ufb01sh", "u\u0308", "\uff55ser"]
 
 
-@pytest.mark.parametrize("local", OTHER_RULES)
-def test_permission_for_other_letters_lifts_no_other_rule(local):
-    assert verdict(f"{local}@example.com", allow_unicode_local=True) is None
-
-
-@examples
-@given(anything, st.booleans())
-def test_any_text_is_refused_or_stays_as_it_is_from_then_on(value, allow_unicode_local):
-    address = verdict(value, allow_unicode_local=allow_unicode_local)
-    if address is not None:
-        assert canonical_email(address, allow_unicode_local=allow_unicode_local) == address
-        assert len(address.encode()) <= 254
-        assert not set(address) & set(string.ascii_uppercase + '*%{}:"\\ \x00\r\n')
+def test_permission_for_other_letters_lifts_no_other_rule():
+    for local in OTHER_RULES:
+        assert verdict(f"{local}@example.com", allow_unicode_local=True) is None, local
 
 
 @examples
 @given(anything)
-def test_canonical_address_is_lower_case_ascii(value):
-    address = verdict(value) or ""
-    assert address.isascii()
-    assert address == address.lower()
+def test_any_text_is_refused_or_has_a_form_that_is_an_owner_and_stays_as_it_is(value):
+    address = verdict(value)
+    if address is not None:
+        assert canonical_email(address) == address
+        assert fits_the_table(address)
+        assert re.fullmatch(r"[!-~]+@[a-z0-9.-]+", address)
+        assert not set(address) & set('*%{}[]()<>:;,"\\')
+        assert not is_visitor(address)
+        assert is_another_spelling(value, address)
+
+
+def fits_the_table(owner):
+    """The rule of the column users.email; a test with PostgreSQL holds it against the column."""
+    return 3 <= len(owner.encode()) <= 254 and re.fullmatch(r"[^@A-Z\x00-\x20\x7f]+@[^@\s]+", owner)
+
+
+def is_another_spelling(value, address):
+    """The same but for the case of ASCII letters, and each label's two forms: no other owner's."""
+    (local, domain), (owner, ascii_domain) = value.split("@"), address.split("@")
+    labels = zip(ascii_lower(domain).split("."), ascii_domain.split("."), strict=True)
+    same = all(label in {form, idna.decode(form)} for label, form in labels)
+    return same and ascii_lower(local) == owner
+
+
+def ascii_lower(text):
+    return "".join(letter.lower() if letter.isascii() else letter for letter in text)
+
+
+@settings(examples, max_examples=30)
+@given(anything)
+def test_permission_for_other_letters_gives_a_form_that_stays_as_it_is(value):
+    address = verdict(value, allow_unicode_local=True)
+    if address is not None:
+        assert canonical_email(address, allow_unicode_local=True) == address
+        assert len(address.encode()) <= 254
+        assert not set(address) & set(string.ascii_uppercase + '*%{}:"\\ \x00\r\n')
 
 
 @examples
@@ -223,12 +266,6 @@ def test_canonical_address_is_lower_case_ascii(value):
 def test_case_of_ascii_letters_makes_no_difference(value, random):
     other = "".join(random.choice([c.upper(), c.lower()]) if c.isascii() else c for c in value)
     assert verdict(value) == verdict(other)
-
-
-@examples
-@given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.binary()))
-def test_other_types_are_never_an_owner(value):
-    assert verdict(value) is None
 
 
 def test_visitor_has_a_name_that_no_address_can_have():

@@ -103,3 +103,45 @@ def test_no_secret_shows_in_a_settings_object():
     assert SECRET not in shown
     assert "sk-very-secret" not in shown
     assert "pw@" not in shown
+
+
+def test_limits_are_set_or_lifted_by_name():
+    settings = Settings.from_environ(GOOD)
+    assert (settings.rate_limit_default, settings.rate_limit_chat, settings.rate_limit_create) == (
+        "600/minute",
+        "30/minute",
+        "60/minute",
+    )
+    assert (settings.daily_message_quota, settings.daily_token_quota) == (None, None)
+    lifted = Settings.from_environ(GOOD | {"RATE_LIMIT_CHAT": "none", "DAILY_TOKEN_QUOTA": "0"})
+    assert (lifted.rate_limit_chat, lifted.daily_token_quota) == (None, 0)
+
+
+def test_every_limit_that_can_not_be_read_is_a_fault_by_its_name():
+    foul = {
+        "RATE_LIMIT_DEFAULT": "0/min",
+        "RATE_LIMIT_CHAT": "1/fortnight",
+        "RATE_LIMIT_CREATE": "-1/min",
+        "DAILY_MESSAGE_QUOTA": "-1",
+        "DAILY_TOKEN_QUOTA": "plenty",
+        "CORS_ORIGINS": "*",
+        "TRUSTED_PROXIES": "all",
+    }
+    assert set(faults_of(**foul)) == foul.keys()
+    for most in ("-1", "11"):
+        assert set(faults_of(TRUSTED_PROXIES=most)) == {"TRUSTED_PROXIES"}
+
+
+def test_an_origin_is_named_as_browsers_send_it_and_no_pattern():
+    named = "https://chat.example.com, http://localhost:3000,https://[::1]:8443"
+    settings = Settings.from_environ(GOOD | {"CORS_ORIGINS": named})
+    assert settings.cors_origins == tuple(part.strip() for part in named.split(","))
+    assert Settings.from_environ(GOOD).cors_origins == ()
+    for foul in (
+        "*", "https://*", "https://*.example.com", "null", "example.com", "//example.com",
+        "https://example.com/", "https://example.com/chat", "https://user@example.com", "https://",
+        "ftp://example.com", "https://example.com:port", "https://Example.com", ".*",
+        "https://example.com?x", "https://example.com|https://evil.example", "https://exa mple.com",
+        "https://a.example,*",
+    ):  # fmt: skip
+        assert set(faults_of(CORS_ORIGINS=foul)) == {"CORS_ORIGINS"}, foul

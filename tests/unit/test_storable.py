@@ -1,7 +1,29 @@
+import json
+
 import pytest
 
 from app.errors import MalformedError
-from app.storable import MAX_DEPTH, check_storable
+from app.storable import MAX_DEPTH, check_storable, pointer_to, read_json
+
+LONGEST = [2**64 - 1, -(2**63)]
+UNTAKEN = {
+    rb"": "The request body is empty",
+    rb"[": r"The request body is not valid JSON \(line 1, column 2\)",
+    rb"[NaN]": "The request body is not valid JSON",
+    b"[" * 100_000: "The request body is not valid JSON",
+    b"[" + b"9" * 5000 + b"]": "The request body is not valid JSON",
+    rb'{"a": "\ud800"}': "/a holds",
+    rb'{"a": [1, "\udc00\ud800"]}': "/a/1 holds",
+    b'{"a": {"b": "\xff"}}': "/a/b holds",
+    b'{"a": "\xed\xa0\x80"}': "/a holds",
+    rb'{"a": {"\udfff": 1}}': "/a holds",
+    rb'{"a": "\u0000"}': "/a holds",
+    rb'{"a/b": {"~": "\ud800"}}': "/a~1b/~0 holds",
+    b'{"a": [18446744073709551616]}': "/a/0 is an integer",
+    b'{"a": -9223372036854775809}': "/a is an integer",
+    b'{"a": %b}' % (b"9" * 300): "/a is an integer",
+    b"[" * 65 + b"1" + b"]" * 65: "(/0){65} is nested",
+}
 
 
 def nested(depth):
@@ -11,9 +33,12 @@ def nested(depth):
     return value
 
 
-@pytest.mark.parametrize("value", [None, 1, "Huế 🇻🇳", {"a": ["b", {"c": 1.5}]}, nested(MAX_DEPTH)])
+@pytest.mark.parametrize(
+    "value", [None, 1, "Huế 🇻🇳", {"a": ["b", {"c": 1.5}]}, nested(MAX_DEPTH), LONGEST]
+)
 def test_what_can_be_stored_passes_unchanged(value):
     assert check_storable(value) is value
+    assert read_json(json.dumps(value).encode()) == value
 
 
 @pytest.mark.parametrize(
@@ -23,9 +48,11 @@ def test_what_can_be_stored_passes_unchanged(value):
         ({"message": "half \ud83d"}, "/message"),
         ({"messages": [{"content": "fine"}, {"content": "\0"}]}, "/messages/1/content"),
         ({"a\0": 1}, "/"),
+        ({"a/b": {"~": ["\0"]}}, "/a~1b/~0/0"),
+        ([2**64], "/0"),
     ],
 )
-def test_nul_and_half_surrogates_are_refused_with_their_place(value, place):
+def test_what_can_not_be_stored_is_refused_with_its_place(value, place):
     with pytest.raises(MalformedError, match=f"^{place} "):
         check_storable(value)
 
@@ -33,3 +60,19 @@ def test_nul_and_half_surrogates_are_refused_with_their_place(value, place):
 def test_bottomless_nesting_is_refused_without_recursion():
     with pytest.raises(MalformedError, match="levels deep"):
         check_storable(nested(1000))
+
+
+@pytest.mark.parametrize(("text", "refusal"), UNTAKEN.items(), ids=range(len(UNTAKEN)))
+def test_json_that_can_not_be_taken_is_refused_with_its_place(text, refusal):
+    with pytest.raises(MalformedError, match=f"^{refusal}"):
+        read_json(text)
+
+
+def test_long_digits_are_no_long_integers_where_they_are_text_or_a_fraction():
+    digits = "9" * 40
+    given = {digits: [digits, 0.12345678901234567890123, 1e300]}
+    assert read_json(json.dumps(given).encode()) == given
+
+
+def test_names_are_escaped_in_pointers():
+    assert pointer_to(pointer_to("", "a~/b~1"), 0) == "/a~0~1b~01/0"

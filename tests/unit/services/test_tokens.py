@@ -1,15 +1,29 @@
 """Whom a token proves: one kind holds, and whatever differs from it in anything is refused."""
 
+import dataclasses
 import time
 from datetime import timedelta
 
 import pytest
 
-from app.auth_settings import AuthSettings
-from app.errors import IdentityError, InvalidAddressError
+from app.auth_settings import AuthSettings, ProviderSettings
+from app.errors import IdentityError, InvalidAddressError, SetupError
+from app.services.jwks import ProviderKeys
 from app.services.tokens import MAX_LIFETIME, TokenService
 from tests.fixtures import SECRET
-from tests.tokens import AUDIENCE, HOSTILE, ISSUER, claims, later, signed
+from tests.hostile_claims import HOSTILE_VISITORS
+from tests.jwks import (
+    PROVIDER,
+    PROVIDER_AUDIENCE,
+    connections,
+    jwk,
+    key_set,
+    provided,
+    provider_claims,
+)
+from tests.provider_tokens import ALGORITHMS, hostile_to_provider, known_set, pointing_to
+from tests.signing import AUDIENCE, ISSUER, VISITOR, claims, later, signed, visitor_claims
+from tests.tokens import HOSTILE
 
 OLD_SECRET = "the former secret: 0123456789abcdef"
 
@@ -24,25 +38,99 @@ def rotating():
     return service({"new": SECRET, "old": OLD_SECRET})
 
 
-def service(secrets, **settings):
-    settings = {"issuer": ISSUER, "audience": AUDIENCE} | settings
-    return TokenService(AuthSettings(secrets=secrets, **settings))
+def service(secrets, *, shown=None, **settings):
+    """With a provider, it shows the known keys, or those of `shown`."""
+    auth = AuthSettings(secrets=secrets, issuer=ISSUER, audience=AUDIENCE, **settings)
+    document = key_set(*(known_set() if shown is None else shown))
+    algorithms = auth.provider.algorithms if auth.provider else ()
+    keys = ProviderKeys("", algorithms, fetch=lambda url: document)
+    return TokenService(auth, keys if auth.provider else None)
 
 
-def test_more_than_a_hundred_hostile_tokens_are_tried():
-    assert len(HOSTILE) >= 100
+@pytest.fixture(scope="module")
+def visited():
+    return service({"": SECRET}, allow_anonymous=True)
 
 
-def test_no_hostile_token_proves_anything_or_says_why(tokens):
+@pytest.fixture(scope="module")
+def both():
+    """Secrets for one issuer, a provider's keys for another, and visitors let in."""
+    return service({"": SECRET}, allow_anonymous=True, provider=PROVIDER_SETTINGS)
+
+
+PROVIDER_SETTINGS = ProviderSettings(
+    issuer=PROVIDER, audience=PROVIDER_AUDIENCE, jwks_url="https://provider.example.com/keys"
+)
+
+
+def test_hundreds_of_hostile_tokens_are_tried():
+    assert len(HOSTILE) >= 370
+    assert len(hostile_to_provider()) >= 150
+
+
+def test_no_hostile_token_proves_anything_or_says_why_or_calls_anybody(tokens):
     """In one test: there are hundreds, and each takes less time than a test of its own."""
     assert tokens.verify(signed())
-    answers = {name: refusal(tokens, token()) for name, token in HOSTILE.items()}
-    assert answers == dict.fromkeys(HOSTILE, IdentityError.message)
+    with connections() as called:
+        assert believed(tokens, HOSTILE) == {}
+        assert called == []
 
 
-def refusal(tokens, token):
+def test_no_foul_visitor_comes_in_where_visitors_do(visited):
+    identity = visited.verify(signed(visitor_claims()))
+    assert (identity.user_email, identity.is_anonymous) == (f"anon:{VISITOR}", True)
+    assert believed(visited, HOSTILE_VISITORS) == {}
+
+
+def test_each_issuer_takes_its_own_family_of_keys_only(both):
+    assert both.verify(signed()).issuer == ISSUER
+    for algorithm in ALGORITHMS:
+        assert both.verify(provided(algorithm)).issuer == PROVIDER
+    with connections() as called:
+        assert believed(both, hostile_to_provider()) == {}
+        assert believed(both, pointing_to("http://127.0.0.1:9/keys")) == {}
+        assert called == []
+
+
+def test_a_key_without_a_name_serves_tokens_of_the_provider_without_one():
+    nameless = jwk("EdDSA")
+    del nameless["kid"]
+    tokens = service({}, provider=PROVIDER_SETTINGS, shown=[nameless])
+    assert tokens.verify(provided("EdDSA", kid=...))
+    assert tokens.verify(provided("EdDSA", kid=""))
+    assert believed(tokens, {"named": lambda: provided("EdDSA")}) == {}
+
+
+def test_a_provider_alone_leaves_nothing_to_sign_with_here():
+    tokens = service({}, provider=PROVIDER_SETTINGS)
+    assert tokens.verify(provided("ES256")).subject == "auth0|42"
+    for empty in ("", "none", SECRET):
+        assert believed(tokens, {empty: lambda empty=empty: signed(secret=empty)}) == {}
+    with pytest.raises(SetupError):
+        tokens.issue("a@example.com", lifetime=timedelta(minutes=5))
+
+
+def test_an_algorithm_that_is_not_configured_is_not_taken_though_its_key_is_shown():
+    only = dataclasses.replace(PROVIDER_SETTINGS, algorithms=("ES256",))
+    tokens = service({}, provider=only)
+    assert tokens.verify(provided("ES256"))
+    assert believed(tokens, {name: lambda name=name: provided(name) for name in ALGORITHMS}) == {
+        "ES256": provider_claims()["email"]
+    }
+
+
+def believed(tokens, hostile):
+    """Whom tokens prove that must prove nobody; all others are refused in the same words."""
+    return {
+        name: answer
+        for name, token in hostile.items()
+        if (answer := verdict(tokens, token())) != IdentityError.message
+    }
+
+
+def verdict(tokens, token):
     try:
-        return tokens.verify(token)
+        return tokens.verify(token).user_email
     except IdentityError as error:
         return str(error)
 
@@ -125,3 +213,11 @@ def test_no_token_is_issued_for_longer_than_a_day_or_for_a_foul_address(tokens):
     assert tokens.verify(tokens.issue("a@example.com", lifetime=timedelta(days=400)))
     with pytest.raises(InvalidAddressError):
         tokens.issue("a@", lifetime=timedelta(minutes=5))
+
+
+def test_letters_beyond_ascii_before_the_at_are_taken_where_that_is_set():
+    token = signed(claims(email="Müller@Bücher.Example"))
+    with pytest.raises(IdentityError):
+        service({"": SECRET}).verify(token)
+    identity = service({"": SECRET}, allow_unicode_local=True).verify(token)
+    assert identity.user_email == "müller@xn--bcher-kva.example"

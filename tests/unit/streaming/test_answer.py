@@ -116,7 +116,7 @@ def test_what_cannot_be_stored_of_contexts_is_replaced():
 
 @pytest.mark.parametrize("item", [{"set": {1}}, {"object": object()}, {"big": 2**70}, 7, None])
 def test_contexts_that_are_no_json_objects_are_the_responders_fault(item):
-    with pytest.raises((TypeError, ValueError)):
+    with pytest.raises((TypeError, ValueError, MalformedError)):
         taken(Contexts([item]))
 
 

@@ -1,0 +1,109 @@
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import click
+from flask import current_app
+from flask.cli import AppGroup
+
+from ..clock import timestamp
+from ..errors import InvalidAddressError, RecordNotFoundError, SettingsError, UnavailableError
+from ..services.accounts import Account, AccountService
+
+users = AppGroup(
+    "users",
+    help="Users' accounts, for operators: EMAIL is an address, or a visitor's anon:<uuid>.",
+)
+_QUOTA = click.IntRange(0, 2**31 - 1)
+
+
+def _quota(context: click.Context, parameter: click.Parameter, text: str) -> int | None:
+    """A number of messages; None for `none`."""
+    return None if text == "none" else _QUOTA(text, parameter, context)
+
+
+@users.command()
+@click.argument("email")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def show(email: str, *, as_json: bool) -> None:
+    """Print what is known of a user, and how much is stored; never what was said."""
+    with _accounts() as accounts:
+        fields = _fields(accounts.find_or_raise(email))
+    if as_json:
+        click.echo(json.dumps(fields))
+    else:
+        click.echo("\n".join(f"{name}: {_word(value)}" for name, value in fields.items()))
+
+
+@users.command()
+@click.argument("email")
+def release_subject(email: str) -> None:
+    """Let the next token's subject have an address that is pinned to another."""
+    with _accounts() as accounts:
+        accounts.release_subject(email)
+    click.echo("Released: the next token with a subject pins the address anew.")
+
+
+@users.command()
+@click.argument("email")
+def deactivate(email: str) -> None:
+    """Shut a user out within five seconds; what is stored stays."""
+    with _accounts() as accounts:
+        accounts.deactivate(email)
+    click.echo("Deactivated: refused everywhere within five seconds.")
+
+
+@users.command()
+@click.argument("email")
+def activate(email: str) -> None:
+    """Let a deactivated user in again."""
+    with _accounts() as accounts:
+        accounts.activate(email)
+    click.echo("Activated.")
+
+
+@users.command()
+@click.argument("email")
+@click.argument("messages", metavar="N|none", callback=_quota)
+def set_quota(email: str, messages: int | None) -> None:
+    """Set how many messages a day a user may send; none: DAILY_MESSAGE_QUOTA counts."""
+    with _accounts() as accounts:
+        accounts.set_daily_quota(email, messages)
+    click.echo(f"Messages a day: {_word(messages)}.")
+
+
+@contextmanager
+def _accounts() -> Iterator[AccountService]:
+    """The operator's service; what it raises becomes a line on stderr."""
+    try:
+        with current_app.extensions["parley"].accounts() as accounts:
+            yield accounts
+    except InvalidAddressError as error:
+        raise click.BadParameter(str(error), param_hint="EMAIL") from None
+    except RecordNotFoundError:
+        raise click.ClickException("Nobody with this address was ever here.") from None
+    except SettingsError as error:
+        lines = [f"{name} {' '.join(faults)}" for name, faults in error.faults.items()]
+        raise click.ClickException(" ".join(lines)) from None
+    except UnavailableError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _fields(account: Account) -> dict[str, Any]:
+    """An account as JSON holds it."""
+    return {name: _plain(value) for name, value in asdict(account).items()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return timestamp(value)
+    return value if value is None or isinstance(value, bool | int) else str(value)
+
+
+def _word(value: object) -> str:
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,112 @@
+"""How often each user may ask: a rate for each class of routes, counted in Redis.
+
+While Redis is away each process counts for itself. A host's Flask-Limiter and its settings are
+neither read nor changed.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from threading import Lock
+from typing import Literal, cast
+
+import structlog
+from flask import current_app, g, request
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
+from redis import ConnectionPool, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ..cache.breaker import Breaker
+from ..errors import LimitError
+
+log = structlog.get_logger(__name__)
+
+RateClass = Literal["default", "chat", "create"]
+
+_KEY_PREFIX = "parley:limits"
+_ERRORS_IN_A_ROW = 2
+# What clients and scripts stumble over when a reply is none, or none to their question.
+_FAULTS = (RedisError, OSError, ValueError, TypeError, LookupError, RecursionError)
+
+
+def limit_rate() -> None:
+    """Counts the request against its user and the class of its view. Raises LimitError.
+
+    After require_identity, so that nobody is charged for what a stranger sends.
+    """
+    view = current_app.view_functions[cast(str, request.endpoint)]
+    rates: RateLimits = current_app.extensions["parley"].rate_limits
+    rates.check(g.parley_identity.user_email, getattr(view, "rate_class", "default"))
+
+
+class RateLimits:
+    """`rates` are like `30/minute`, by class; None: as often as anybody likes."""
+
+    def __init__(self, rates: Mapping[RateClass, str | None], redis_url: str | None) -> None:
+        self._rates = {name: parse(rate) for name, rate in rates.items() if rate}
+        # Two counters a user, where a moving window keeps a list as long as the limit; and no
+        # double burst around the end of a window, as with a fixed one.
+        self._in_memory = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._pool = _pool(redis_url) if redis_url else None
+        self._in_redis = _counts_in(self._pool) if self._pool else None
+        self._breaker = Breaker(_ERRORS_IN_A_ROW)
+        self._lock = Lock()
+
+    def check(self, owner: str, rate_class: RateClass) -> None:
+        """Counts one request. Raises LimitError, and counts nothing, when it is one too many."""
+        rate = self._rates.get(rate_class)
+        if rate is None:
+            return
+        # An address may hold the separators of a key, a digest holds none.
+        bucket = (rate_class, sha256(owner.encode()).hexdigest())
+        reset_at = self._hit(rate, bucket)
+        if reset_at is not None:
+            raise LimitError(reset_at=reset_at)
+
+    def close(self) -> None:
+        """Gives the connections back. A later check opens new ones."""
+        if self._pool:
+            self._pool.disconnect()
+
+    def _hit(self, rate: RateLimitItem, bucket: tuple[str, str]) -> datetime | None:
+        """None, or when there is room again."""
+        if self._in_redis is None or not self._breaker.allows():
+            return self._hit_in_memory(rate, bucket)
+        try:
+            reset_at = _hit(self._in_redis, rate, bucket)
+        except _FAULTS as error:
+            self._breaker.failed()
+            log.warning("rate_limits_in_memory", error=type(error).__name__)
+            return self._hit_in_memory(rate, bucket)
+        self._breaker.succeeded()
+        return reset_at
+
+    def _hit_in_memory(self, rate: RateLimitItem, bucket: tuple[str, str]) -> datetime | None:
+        # By themselves, hits at the same instant may all be taken back.
+        with self._lock:
+            return _hit(self._in_memory, rate, bucket)
+
+
+def _hit(limiter: RateLimiter, rate: RateLimitItem, bucket: tuple[str, str]) -> datetime | None:
+    if limiter.hit(rate, *bucket):
+        return None
+    return datetime.fromtimestamp(limiter.get_window_stats(rate, *bucket).reset_time, UTC)
+
+
+def _counts_in(pool: ConnectionPool) -> RateLimiter:
+    storage = RedisStorage("redis://", connection_pool=pool, key_prefix=_KEY_PREFIX)
+    return SlidingWindowCounterRateLimiter(storage)
+
+
+def _pool(url: str) -> ConnectionPool:
+    """Connections that give up soon, whatever the URL says, and try nothing twice."""
+    pool = ConnectionPool.from_url(url)
+    pool.connection_kwargs |= {
+        "socket_timeout": 0.1,
+        "socket_connect_timeout": 0.05,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    return pool

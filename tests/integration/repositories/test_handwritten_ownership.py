@@ -1,0 +1,59 @@
+"""Hand-written statements keep to their owner where row-level security lets everything pass."""
+
+from uuid import UUID
+
+import pytest
+from sqlalchemy import create_engine
+
+from app.database import OwnedSession
+from app.repositories.conversations import ConversationRepository
+from app.repositories.messages import MessageRepository
+from app.repositories.runs import RunRepository
+from tests.evidence import Rows
+
+
+@pytest.fixture(scope="module")
+def unwalled(database_urls):
+    """An engine that works as the tables' owner."""
+    engine = create_engine(database_urls.owner, isolation_level="AUTOCOMMIT")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def told(client, settings):
+    """A conversation with a question that is being answered: ids of it, its messages, its run."""
+    rows = Rows(settings.database_owner_url)
+    made = client.create("One", "Two")
+    client.ask("Three?", client_message_id="first", conversation_id=made["id"])
+    ((run_id,),) = rows.run(
+        "UPDATE runs SET status = 'running', lease_until = clock_timestamp() + interval '1 hour' "
+        "WHERE user_email = :email RETURNING id",
+        email=client.email,
+    )
+    messages = [UUID(message["id"]) for message in client.messages(made["id"])]
+    yield UUID(made["id"]), messages, run_id
+    rows.run("DELETE FROM conversations WHERE user_email = :email", email=client.email)
+
+
+def reached(session, told):
+    """What statements find and do that name a conversation, a message or a run by its id alone."""
+    conversation_id, messages, run_id = told
+    of_messages, of_runs = MessageRepository(session), RunRepository(session)
+    return {
+        "record": ConversationRepository(session).record(conversation_id),
+        "tail": of_messages.tail(conversation_id, 9),
+        "before": of_messages.before(conversation_id, messages[1], 9),
+        "after": of_messages.after(conversation_id, messages[1], 9),
+        "sent_before": of_messages.sent_before(conversation_id, ["first"]),
+        "answer_to": of_messages.answer_to(conversation_id, messages[2]),
+        "renew": of_runs.renew(run_id, 1, n=0, text="half an answer"),
+        "text_so_far": of_runs.text_so_far(run_id),
+    }
+
+
+def test_nobody_reaches_what_is_somebody_elses_by_its_id(unwalled, told, client, stranger):
+    with OwnedSession(unwalled, client.email) as session:
+        assert all(reached(session, told).values())
+    with OwnedSession(unwalled, stranger.email) as session:
+        assert not any(reached(session, told).values())

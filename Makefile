@@ -1,7 +1,7 @@
 # `make` lists what there is. Everything runs in .venv, which is made when it is missing or stale.
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
-WORKERS ?= 2
+WORKERS ?= 3
 UNIT_SECONDS ?= 2
 BIN := .venv/bin
 READY := .venv/.installed

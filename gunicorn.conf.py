@@ -4,7 +4,6 @@ Never `max_requests`: it cuts streams. Never sync workers: one stream would occu
 """
 
 import os
-import subprocess
 import sys
 from contextlib import suppress
 from functools import partial
@@ -52,17 +51,6 @@ limit_request_fields = 64
 limit_request_field_size = 8300  # the longest token, and "Authorization: Bearer" before it
 
 
-def on_starting(_arbiter: Any) -> None:
-    """Tries the settings once, in a process of its own, and ends with its exit code.
-
-    Nothing of ours may be imported here: in a worker, gevent has to be first.
-    """
-    here = Path(__file__).parent
-    attempt = subprocess.run([sys.executable, "-c", "import wsgi"], cwd=here, check=False)
-    if attempt.returncode:
-        sys.exit(attempt.returncode)
-
-
 def post_fork(_arbiter: Any, worker: Any) -> None:
     """Let psycopg2 wait as greenlets do: its C code knows nothing of gevent."""
     worker.handle_error = partial(_refuse, worker)
@@ -82,12 +70,19 @@ def _refuse(worker: Any, _request: Any, client: Any, _address: Any, error: Excep
 
     gunicorn quotes it, to the log and back to the client: it may be a token, or what was said.
     """
-    from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+    from gunicorn.http.errors import (
+        InvalidResponseHeader,
+        InvalidResponseHeaderName,
+        LimitRequestHeaders,
+        LimitRequestLine,
+        ParseException,
+    )
     from gunicorn.util import write_error
 
     from app.errors import places
 
-    statuses = {LimitRequestLine: 414, LimitRequestHeaders: 431, ParseException: 400}
+    ours = {InvalidResponseHeader: 500, InvalidResponseHeaderName: 500}
+    statuses = ours | {LimitRequestLine: 414, LimitRequestHeaders: 431, ParseException: 400}
     fitting = (status for kind, status in statuses.items() if isinstance(error, kind))
     status = HTTPStatus(next(fitting, 500))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -42,19 +42,17 @@ class AuthSettings:
         """What the environment says; its faults are noted there."""
         issuer = variables.required("SERVICE_AUTH_ISSUER")
         audience = variables.required("SERVICE_AUTH_AUDIENCE")
-        jwks_url = variables.text("SERVICE_AUTH_JWKS_URL")
         secrets = _secrets(variables)
-        if not (secrets or jwks_url):
+        provider = _provider(variables, issuer=issuer, audience=audience, secrets=secrets)
+        if not (secrets or provider):
             variables.fault("SERVICE_AUTH_SECRET", "is missing: there is no default.")
-        if jwks_url is None:
+        if provider is None:
             _check_one_family(variables)
         settings = cls(
             issuer=issuer,
             audience=audience,
             secrets=secrets,
-            provider=_provider(variables, jwks_url, issuer, audience, secrets)
-            if jwks_url
-            else None,
+            provider=provider,
             allow_anonymous=variables.flag("ALLOW_ANONYMOUS", default=False),
             allow_unicode_local=variables.flag("ALLOW_UNICODE_LOCAL", default=False),
         )
@@ -64,9 +62,12 @@ class AuthSettings:
 
 
 def _provider(
-    variables: Environ, jwks_url: str, issuer: str, audience: str, secrets: Mapping[str, str]
-) -> ProviderSettings:
+    variables: Environ, *, issuer: str, audience: str, secrets: Mapping[str, str]
+) -> ProviderSettings | None:
     """Beside secrets of our own the provider is another issuer: two families are two issuers."""
+    jwks_url = variables.text("SERVICE_AUTH_JWKS_URL")
+    if jwks_url is None:
+        return None
     its_own = variables.text("SERVICE_AUTH_JWKS_ISSUER")
     if secrets and its_own in {None, issuer}:
         reason = "is needed beside SERVICE_AUTH_SECRET, and is not SERVICE_AUTH_ISSUER."
@@ -75,7 +76,7 @@ def _provider(
     if not set(algorithms) <= set(PUBLIC_KEY):
         reason = f"must be of {', '.join(PUBLIC_KEY)}: a JWKS shows public keys."
         variables.fault("SERVICE_AUTH_ALGORITHMS", reason)
-    if not _is_private(jwks_url):
+    if not _is_tamper_proof(jwks_url):
         reason = "must be an https:// URL without user or fragment."
         variables.fault("SERVICE_AUTH_JWKS_URL", reason)
     return ProviderSettings(
@@ -86,7 +87,7 @@ def _provider(
     )
 
 
-def _is_private(text: str) -> bool:
+def _is_tamper_proof(text: str) -> bool:
     """Whether nobody on the way can change what comes from there: TLS, or this machine itself."""
     try:
         url = urlsplit(text)

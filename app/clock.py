@@ -9,6 +9,11 @@ def now() -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
+def midnight() -> datetime:
+    """When this day began, UTC."""
+    return now().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def timestamp(moment: datetime) -> str:
     """Exactly `YYYY-MM-DDTHH:MM:SS.mmmZ`, as strict JavaScript clients expect it."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

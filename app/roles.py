@@ -68,6 +68,7 @@ class RoleGuard:
             role, is_unlimited, faults = cursor.fetchone()
         connection.rollback()
         if faults:
+            log.error("unsafe_role", role=role, faults=faults)
             raise UnsafeRoleError(
                 f"Row-level security does not hold for the database role {role}: "
                 f"{'; '.join(faults)}."

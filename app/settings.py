@@ -14,6 +14,7 @@ from .auth_settings import AuthSettings
 from .environ import Environ
 
 _ORIGIN = re.compile(r"https?://([a-z0-9]+([.-]+[a-z0-9]+)*|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+_USUAL_PORT = re.compile(r"https:.*:443$|http:.*:80$")
 # A certificate that is not asked for, or not compared with the host's name, proves nothing.
 _UNPROVED = re.compile(r"[?&]ssl_(cert_reqs=(none|optional)|check_hostname=[fn0])", re.I)
 
@@ -76,7 +77,9 @@ class Settings:
 def _settings(variables: Environ) -> Settings:
     return Settings(
         database_url=_database_url(variables),
-        database_owner_url=normalised(variables.text("DATABASE_OWNER_URL")),
+        database_owner_url=_postgresql_url(
+            variables, "DATABASE_OWNER_URL", variables.text("DATABASE_OWNER_URL")
+        ),
         db_pool_size=variables.count("DB_POOL_SIZE", 4),
         db_max_overflow=variables.count("DB_MAX_OVERFLOW", 4, least=0),
         db_pool_timeout=variables.seconds("DB_POOL_TIMEOUT", 10.0),
@@ -99,9 +102,9 @@ def _settings(variables: Environ) -> Settings:
         max_body_bytes=variables.count("MAX_BODY_BYTES", 8_000_000),
         max_answer_bytes=variables.count("MAX_ANSWER_BYTES", 4_000_000),
         max_runs_per_user=variables.count("MAX_RUNS_PER_USER", 4),
-        rate_limit_default=variables.rate("RATE_LIMIT_DEFAULT", "600/min"),
-        rate_limit_chat=variables.rate("RATE_LIMIT_CHAT", "30/min"),
-        rate_limit_create=variables.rate("RATE_LIMIT_CREATE", "60/min"),
+        rate_limit_default=variables.rate("RATE_LIMIT_DEFAULT", "600/minute"),
+        rate_limit_chat=variables.rate("RATE_LIMIT_CHAT", "30/minute"),
+        rate_limit_create=variables.rate("RATE_LIMIT_CREATE", "60/minute"),
         daily_message_quota=variables.quota("DAILY_MESSAGE_QUOTA"),
         daily_token_quota=variables.quota("DAILY_TOKEN_QUOTA"),
         cors_origins=_origins(variables),
@@ -116,9 +119,13 @@ def _database_url(variables: Environ) -> str:
     url = variables.text("DATABASE_URL") or _database_url_of_parts(variables)
     if not url:
         variables.fault("DATABASE_URL", "is missing (or set POSTGRES_HOST and its kin).")
-    elif not url.startswith(("postgres://", "postgresql://", "postgresql+psycopg2://")):
-        variables.fault("DATABASE_URL", "must be a postgresql:// URL.")
-    return normalised(url) or ""
+    return _postgresql_url(variables, "DATABASE_URL", url) or ""
+
+
+def _postgresql_url(variables: Environ, name: str, url: str | None) -> str | None:
+    if url and not url.startswith(("postgres://", "postgresql://", "postgresql+psycopg2://")):
+        variables.fault(name, "must be a postgresql:// URL.")
+    return normalised(url)
 
 
 def _database_url_of_parts(variables: Environ) -> str | None:
@@ -146,6 +153,8 @@ def _origins(variables: Environ) -> tuple[str, ...]:
     origins = variables.words("CORS_ORIGINS")
     if not all(_ORIGIN.fullmatch(origin) for origin in origins):
         variables.fault("CORS_ORIGINS", "must read https://host,https://host: no path, no *.")
+    if any(_USUAL_PORT.match(origin) for origin in origins):
+        variables.fault("CORS_ORIGINS", "must leave out the usual port, as browsers do.")
     return origins
 
 

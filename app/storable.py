@@ -14,6 +14,13 @@ import orjson
 from .errors import MalformedError
 
 MAX_DEPTH = 64
+# Controls, line ends, marks that reorder text. Joiners stay: emoji and Persian need them.
+UNPRINTABLE = (
+    r"\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f"
+    r"\u2028-\u202e\u2066-\u2069\ufeff"
+)
+"""What no name or id may hold, as the inside of a regular expression's brackets."""
+_PRINTABLE = re.compile(f"[^{UNPRINTABLE}\ud800-\udfff]+")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _INTEGERS = range(-(2**63), 2**64)
 # A run of digits is sought this way in a tenth of the time that a regular expression takes.
@@ -56,6 +63,11 @@ def check_storable(value: T) -> T:
         elif isinstance(item, int) and item not in _INTEGERS:
             raise _refusal(pointer, "is an integer of more than 64 bits")
     return value
+
+
+def is_printable(text: str) -> bool:
+    """Whether a text can stand in one line, for people to see all of it."""
+    return bool(_PRINTABLE.fullmatch(text))
 
 
 def pointer_to(parent: str, name: object) -> str:

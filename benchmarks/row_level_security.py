@@ -101,7 +101,7 @@ STATEMENTS: tuple[Callable[[OwnedSession, Place], object], ...] = (
 @contextmanager
 def databases() -> Iterator[tuple[Database, Database, list[Place]]]:
     """The filled database as the application's role, as one with BYPASSRLS, and its places."""
-    environ = os.environ | {name: secrets.token_urlsafe(40) for name in ("SERVICE_AUTH_SECRET",)}
+    environ = os.environ | {"SERVICE_AUTH_SECRET": secrets.token_urlsafe(40)}
     environ |= {"SERVICE_AUTH_ISSUER": "benchmark", "SERVICE_AUTH_AUDIENCE": "benchmark"}
     given = Settings.from_environ(environ | {"LOG_LEVEL": "ERROR", "REDIS_URL": ""})
     password = secrets.token_urlsafe(24)

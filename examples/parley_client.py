@@ -77,7 +77,7 @@ class Api:
         self._http = httpx2.Client(base_url=url, timeout=15, trust_env=False)
         self._patiently = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((httpx2.RequestError, PassingError)),
-            stop=tenacity.stop_after_delay(PATIENCE) | tenacity.stop_when_event_set(stop),
+            stop=tenacity.stop_before_delay(PATIENCE) | tenacity.stop_when_event_set(stop),
             wait=_pause,
             sleep=tenacity.sleep_using_event(stop),
             before_sleep=self._count,
@@ -107,8 +107,9 @@ class Api:
         signed = {"Authorization": f"Bearer {self._bearer()}"}
         answer = self._http.request(method, path, headers=signed, **options)
         if answer.status_code in PASSING:
-            told = float(answer.headers.get("Retry-After", 0))
-            raise PassingError(f"{answer.status_code} {answer.text[:200]}", retry_after=told)
+            told = answer.headers.get("Retry-After", "")  # a proxy's may be a date
+            pause = float(told) if told.isdecimal() else 0.0
+            raise PassingError(f"{answer.status_code} {answer.text[:200]}", retry_after=pause)
         if not answer.is_success:
             raise CallError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         try:

@@ -90,11 +90,11 @@ class RedisClient:
     ) -> None:
         self.breaker = breaker or Breaker()
         self.counts = Counts()
-        self._pool = _pool(
+        self._pool = bounded_pool(
             url,
             max_connections=max_connections,
             socket_timeout=socket_timeout,
-            socket_connect_timeout=connect_timeout,
+            connect_timeout=connect_timeout,
         )
         self._execute: Callable[..., object] = Redis(connection_pool=self._pool).execute_command
 
@@ -178,15 +178,25 @@ class _TLSConnection(_FragileConnection, SSLConnection):
 _CONNECTIONS = {None: _PlainConnection, SSLConnection: _TLSConnection}
 
 
-def _pool(url: str, **options: float) -> ConnectionPool:
-    """RESP2 and no library name: otherwise redis-py talks to Redis before the first command.
+def bounded_pool(
+    url: str,
+    *,
+    max_connections: int = 64,
+    socket_timeout: float = 0.1,
+    connect_timeout: float = 0.05,
+) -> ConnectionPool:
+    """Connections that wait for the network no longer than that, and try nothing twice.
 
-    A fault hides its cause, which may quote the password.
+    RESP2 and no library name: otherwise redis-py talks to Redis before the first command.
+    Raises SettingsError, which hides its cause: that may quote the password.
     """
     try:
         given = parse_url(url)  # type: ignore[no-untyped-call]
         connection_class = _CONNECTIONS[given.pop("connection_class", None)]
-        given |= options | {
+        given |= {
+            "max_connections": max_connections,
+            "socket_timeout": socket_timeout,
+            "socket_connect_timeout": connect_timeout,
             "retry": Retry(NoBackoff(), 0),
             "health_check_interval": 0,
             "decode_responses": False,

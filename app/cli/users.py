@@ -1,17 +1,13 @@
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import datetime
-from typing import Any
 
 import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from ..clock import timestamp
 from ..errors import InvalidAddressError, RecordNotFoundError, SettingsError, UnavailableError
-from ..services.accounts import Account, AccountService
+from ..json_text import dumps, loads
+from ..services.accounts import AccountService
 
 users = AppGroup(
     "users",
@@ -31,11 +27,9 @@ def _quota(context: click.Context, parameter: click.Parameter, text: str) -> int
 def show(email: str, *, as_json: bool) -> None:
     """Print what is known of a user, and how much is stored; never what was said."""
     with _accounts() as accounts:
-        fields = _fields(accounts.find_or_raise(email))
-    if as_json:
-        click.echo(json.dumps(fields))
-    else:
-        click.echo("\n".join(f"{name}: {_word(value)}" for name, value in fields.items()))
+        account = dumps(accounts.find_or_raise(email)).decode()
+    lines = (f"{name}: {_word(value)}" for name, value in loads(account).items())
+    click.echo(account if as_json else "\n".join(lines))
 
 
 @users.command()
@@ -90,17 +84,6 @@ def _accounts() -> Iterator[AccountService]:
         raise click.ClickException(" ".join(lines)) from None
     except UnavailableError as error:
         raise click.ClickException(str(error)) from None
-
-
-def _fields(account: Account) -> dict[str, Any]:
-    """An account as JSON holds it."""
-    return {name: _plain(value) for name, value in asdict(account).items()}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return timestamp(value)
-    return value if value is None or isinstance(value, bool | int) else str(value)
 
 
 def _word(value: object) -> str:

@@ -16,10 +16,10 @@ from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 from redis import ConnectionPool, RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis.exceptions import MaxConnectionsError
 
 from ..cache.breaker import Breaker
+from ..cache.client import bounded_pool
 from ..errors import LimitError
 
 log = structlog.get_logger(__name__)
@@ -50,8 +50,8 @@ class RateLimits:
         # Two counters a user, where a moving window keeps a list as long as the limit; and no
         # double burst around the end of a window, as with a fixed one.
         self._in_memory = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._pool = _pool(redis_url) if redis_url else None
-        self._in_redis = _counts_in(self._pool) if self._pool else None
+        self._pool = bounded_pool(redis_url) if redis_url else None
+        self._in_redis = _redis_limiter(self._pool) if self._pool else None
         self._breaker = Breaker(_ERRORS_IN_A_ROW)
         self._lock = Lock()
 
@@ -62,7 +62,7 @@ class RateLimits:
             return
         # An address may hold the separators of a key, a digest holds none.
         bucket = (rate_class, sha256(owner.encode()).hexdigest())
-        reset_at = self._hit(rate, bucket)
+        reset_at = self._room_at(rate, bucket)
         if reset_at is not None:
             raise LimitError(reset_at=reset_at)
 
@@ -71,42 +71,33 @@ class RateLimits:
         if self._pool:
             self._pool.disconnect()
 
-    def _hit(self, rate: RateLimitItem, bucket: tuple[str, str]) -> datetime | None:
-        """None, or when there is room again."""
+    def _room_at(self, rate: RateLimitItem, bucket: tuple[str, str]) -> datetime | None:
+        """Counts one request: None, or when there is room again."""
         if self._in_redis is None or not self._breaker.allows():
-            return self._hit_in_memory(rate, bucket)
+            return self._room_in_memory_at(rate, bucket)
         try:
-            reset_at = _hit(self._in_redis, rate, bucket)
+            reset_at = _room_at(self._in_redis, rate, bucket)
+        except MaxConnectionsError:  # it says nothing about Redis
+            return self._room_in_memory_at(rate, bucket)
         except _FAULTS as error:
             self._breaker.failed()
             log.warning("rate_limits_in_memory", error=type(error).__name__)
-            return self._hit_in_memory(rate, bucket)
+            return self._room_in_memory_at(rate, bucket)
         self._breaker.succeeded()
         return reset_at
 
-    def _hit_in_memory(self, rate: RateLimitItem, bucket: tuple[str, str]) -> datetime | None:
+    def _room_in_memory_at(self, rate: RateLimitItem, bucket: tuple[str, str]) -> datetime | None:
         # By themselves, hits at the same instant may all be taken back.
         with self._lock:
-            return _hit(self._in_memory, rate, bucket)
+            return _room_at(self._in_memory, rate, bucket)
 
 
-def _hit(limiter: RateLimiter, rate: RateLimitItem, bucket: tuple[str, str]) -> datetime | None:
+def _room_at(limiter: RateLimiter, rate: RateLimitItem, bucket: tuple[str, str]) -> datetime | None:
     if limiter.hit(rate, *bucket):
         return None
     return datetime.fromtimestamp(limiter.get_window_stats(rate, *bucket).reset_time, UTC)
 
 
-def _counts_in(pool: ConnectionPool) -> RateLimiter:
+def _redis_limiter(pool: ConnectionPool) -> RateLimiter:
     storage = RedisStorage("redis://", connection_pool=pool, key_prefix=_KEY_PREFIX)
     return SlidingWindowCounterRateLimiter(storage)
-
-
-def _pool(url: str) -> ConnectionPool:
-    """Connections that give up soon, whatever the URL says, and try nothing twice."""
-    pool = ConnectionPool.from_url(url)
-    pool.connection_kwargs |= {
-        "socket_timeout": 0.1,
-        "socket_connect_timeout": 0.05,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    return pool

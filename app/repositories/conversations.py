@@ -55,9 +55,12 @@ forgotten AS (
     WHERE q.conversation_id = gone.id AND q.user_email = %(owner)s),
 logged AS (
     INSERT INTO query_logs (
-        id, user_email, conversation_id, message_id, contexts_retrieved, status, created_at)
-    SELECT gen_random_uuid(), r.user_email, r.conversation_id, r.message_id, 0, 'cancelled',
-        r.created_at
+        id, user_email, conversation_id, message_id, contexts_retrieved, tokens_used, status,
+        created_at)
+    SELECT gen_random_uuid(), r.user_email, r.conversation_id, r.message_id, 0,
+        (SELECT (sum(char_length(k.text)) + 3) / 4 FROM run_chunks k
+            WHERE k.run_id = r.id AND k.user_email = %(owner)s),
+        'cancelled', r.created_at
     FROM runs r JOIN gone ON gone.id = r.conversation_id
     WHERE r.user_email = %(owner)s AND r.status = 'running')
 SELECT revision FROM gone

@@ -35,9 +35,7 @@ _EXHAUSTED = {
     "tokens": f"(%(daily_tokens)s IS NOT NULL AND %(daily_tokens)s::bigint <= {_TOKENS_TODAY})",
 }
 IS_ALLOWED = f"NOT ({' OR '.join(_EXHAUSTED.values())})"
-_WHAT_IS_EXHAUSTED = "SELECT " + ", ".join(
-    f"{condition} AS {name}" for name, condition in _EXHAUSTED.items()
-)
+_USED_UP = f"SELECT {_EXHAUSTED['messages']} AS messages, {_EXHAUSTED['tokens']} AS tokens"
 
 # Guarded by the attempt: no row means that the run was taken away (fenced).
 _RENEW = f"""
@@ -185,7 +183,7 @@ class RunRepository(Repository[Run]):
     def exhausted(self, allowance: Allowance) -> Any:
         """Which part of an allowance is used up: a row of runs, messages and tokens."""
         values = asdict(allowance) | {"owner": self.session.owner}
-        return self.session.run(_WHAT_IS_EXHAUSTED, values)[0]
+        return self.session.run(_USED_UP, values)[0]
 
     def text_so_far(self, run_id: UUID) -> str:
         """The text that was kept of an answer not finished yet."""

@@ -8,14 +8,10 @@ from marshmallow import ValidationError, fields, validate
 
 from ..clock import timestamp
 from ..json_text import dumps
+from ..storable import UNPRINTABLE, is_printable
 
-# Controls, line ends, marks that reorder text. Joiners stay: emoji and Persian need them.
-_UNPRINTABLE = (
-    r"\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f"
-    r"\u2028-\u202e\u2066-\u2069\ufeff"
-)
-_PRINTABLE = f"^[^{_UNPRINTABLE}]+$"
-_ADDRESSABLE = f"^[^/{_UNPRINTABLE}]+$"
+_PRINTABLE = f"^[^{UNPRINTABLE}]+$"
+_ADDRESSABLE = f"^[^/{UNPRINTABLE}]+$"
 _SPOKEN = {"pattern": r"\S"}
 _MAX_DETAILS_BYTES = _MAX_PROMPT_BYTES = 65_536
 MODES = ("fast", "balanced", "quality", "adaptive")
@@ -99,7 +95,7 @@ def limit(default: int) -> fields.Integer:
 
 
 def _check_printable(text: str) -> None:
-    if not re.fullmatch(_PRINTABLE, text):
+    if not is_printable(text):
         raise ValidationError("must hold printable characters only.")
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from ..addresses import canonical_email, is_visitor, visitor_owner
-from ..clock import now
+from ..clock import midnight, now
 from ..database import Database
 from ..errors import InvalidAddressError
 from ..ids import parse_id
@@ -47,7 +47,7 @@ class AccountService:
         with self._database.statement(self._owner(address)) as session:
             users = UserRepository(session)
             user = users.find_unique_or_raise(where={"email": session.owner})
-            stored = users.count_stored(since=_midnight())
+            stored = users.count_stored(since=midnight())
         return Account(
             email=user.email,
             id=user.id,
@@ -97,7 +97,3 @@ def _visitor(owner: str) -> str:
     if visitor_id is None or visitor_owner(visitor_id) != owner:
         raise InvalidAddressError
     return owner
-
-
-def _midnight() -> datetime:
-    return now().replace(hour=0, minute=0, second=0, microsecond=0)

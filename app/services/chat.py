@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from ..clock import now
+from ..clock import midnight, now
 from ..database import Database, OwnedSession
 from ..errors import AlreadySentError, LimitError, QuotaError, RecordNotFoundError
 from ..ids import new_id, parse_id
@@ -219,17 +219,13 @@ def _refusal(
     if ConversationRepository(session).record(conversation_id) is None:
         return RecordNotFoundError()
     exhausted = RunRepository(session).exhausted(allowance)
+    tomorrow = midnight() + timedelta(days=1)
     if exhausted.messages:
-        return QuotaError("You have asked all of today's questions.", reset_at=_tomorrow())
+        return QuotaError("You have asked all of today's questions.", reset_at=tomorrow)
     if exhausted.tokens:
-        return QuotaError("Today's answers have taken all of their tokens.", reset_at=_tomorrow())
+        return QuotaError("Today's answers have taken all of their tokens.", reset_at=tomorrow)
     soon = now() + timedelta(seconds=5)
     return LimitError("Too many answers are being written for you at once.", reset_at=soon)
-
-
-def _tomorrow() -> datetime:
-    """The next midnight, UTC."""
-    return datetime.combine(now().date() + timedelta(days=1), time(), UTC)
 
 
 def _started(ticket: Ticket, user_message_id: UUID, row: Any) -> Started:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import jwt
 import structlog
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from ..json_text import loads
 
@@ -133,7 +134,7 @@ def _usable(jwk: Any) -> Iterator[tuple[str, str, Any]]:
         return
     try:
         key = jwt.PyJWK({name: jwk[name] for name in public}, algorithm).key
-    except (jwt.PyJWTError, KeyError, ValueError, TypeError):
+    except (jwt.PyJWTError, UnsupportedAlgorithm, KeyError, ValueError, TypeError):
         return
     if algorithm != "RS256" or key.key_size >= _LEAST_RSA_BITS:
         yield key_id, algorithm, key

@@ -15,7 +15,7 @@ from ..responders.base import Prompt
 from ..search_words import search_words
 from ..streaming.answer import Answer
 from ..streaming.run import Ticket
-from ..transcript import Turn
+from ..transcript import Turn, estimate_tokens
 from .wording import preview_of
 
 log = structlog.get_logger(__name__)
@@ -78,12 +78,16 @@ class RunService:
 
     def _interrupt(self, owner: str, run_id: UUID, attempt: int) -> None:
         text = self.text_so_far(owner, run_id)
+        tokens = estimate_tokens(text)  # of the answer alone: the prompt died with the process
         ending = Ending(
             status="interrupted",
             content=text,
             preview=preview_of(text),
             search_words=search_words(text),
             error_class="crashed",
+            completion_tokens=tokens,
+            tokens_used=tokens,
+            usage_is_estimated=True,
         )
         self._store(owner, run_id, attempt, ending)
 

@@ -18,6 +18,7 @@ from ..auth_settings import SHARED_SECRET, AuthSettings
 from ..clock import now
 from ..errors import IdentityError, InvalidAddressError, SetupError
 from ..ids import parse_id
+from ..storable import is_printable
 from .compact import Compact, read_compact
 from .identity import Identity
 from .jwks import ProviderKeys
@@ -35,7 +36,7 @@ _MAX_SUBJECT_LENGTH = 255  # as OpenID Connect has it
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Somebody whose tokens are believed: for whom they must be meant, the keys, needed claims."""
+    """One that is believed: the `aud` it must name, its keys, and the claims it must send."""
 
     audience: str
     keys: Keys
@@ -51,8 +52,9 @@ class TokenService:
             secrets = SharedSecrets(settings.secrets)
             self._issuers[settings.issuer] = Issuer(settings.audience, secrets, _REQUIRED)
         if settings.provider and provider_keys:
-            # At a provider, people may name any address: the subject says who they are.
-            provider = Issuer(settings.provider.audience, provider_keys, [*_REQUIRED, "sub"])
+            # At some providers people may name any address that they like.
+            needed = [*_REQUIRED, "sub", "email_verified"]
+            provider = Issuer(settings.provider.audience, provider_keys, needed)
             self._issuers[settings.provider.issuer] = provider
 
     def verify(self, token: str) -> Identity:
@@ -65,7 +67,10 @@ class TokenService:
         raise IdentityError
 
     def issue(self, email: str, *, lifetime: timedelta, **claims: str) -> str:
-        """A user's token. Raises InvalidAddressError; SetupError without a secret to sign with."""
+        """A user's token, for 24 hours at most.
+
+        Raises InvalidAddressError; SetupError without a secret to sign with.
+        """
         return self._signed({**claims, "email": self._canonical(email)}, lifetime)
 
     def issue_visitor(self, visitor_id: UUID, *, lifetime: timedelta) -> str:
@@ -101,9 +106,9 @@ class TokenService:
                 leeway=LEEWAY,
                 options={"require": list(issuer.required), "strict_aud": True},
             )
+            _check_times(claims)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
             raise IdentityError from None
-        _check_times(claims)
         return claims
 
     def _issuer(self, compact: Compact) -> Issuer:
@@ -117,8 +122,7 @@ class TokenService:
         """Whose address the issuer vouches for; one that it never verified is nobody's."""
         if claims.get("email_verified", True) is not True:
             raise IdentityError
-        subject = _text(claims, "sub", most=_MAX_SUBJECT_LENGTH)
-        if subject == "":
+        if claims.get("sub") == "":
             raise IdentityError
         try:
             email = self._canonical(claims.get("email"))
@@ -127,7 +131,7 @@ class TokenService:
         return Identity(
             user_email=email,
             issuer=claims["iss"],
-            subject=subject,
+            subject=_text(claims, "sub", most=_MAX_SUBJECT_LENGTH),
             name=_text(claims, "name"),
             dept=_text(claims, "dept"),
             sid=_text(claims, "sid"),
@@ -175,10 +179,10 @@ def _visitor(claims: Mapping[str, Any]) -> Identity:
 
 
 def _text(claims: Mapping[str, Any], name: str, *, most: int = _MAX_CLAIM_LENGTH) -> str | None:
-    """An optional claim: text without control characters, or nothing at all."""
+    """An optional claim: text that can stand in one line; None where there is none, or ''."""
     claim = claims.get(name)
-    if claim is None:
+    if claim is None or claim == "":
         return None
-    if not isinstance(claim, str) or len(claim) > most or not claim.isprintable():
+    if not isinstance(claim, str) or len(claim) > most or not is_printable(claim):
         raise IdentityError
     return claim

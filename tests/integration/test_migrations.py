@@ -43,7 +43,7 @@ def empty(settings):
     owner, app = settings.database_owner_url, settings.database_url
     plain = owner.replace("+psycopg2", "")
     name = urlsplit(plain).path.strip("/") + "_empty"
-    _execute(plain, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    _execute(plain, sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
     create_database(plain, name=name, app=urlsplit(app).username)
     made = create_app(
         dataclasses.replace(
@@ -54,7 +54,7 @@ def empty(settings):
     )
     yield made
     made.extensions["parley"].close()
-    _execute(plain, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    _execute(plain, sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
 
 
 @pytest.fixture

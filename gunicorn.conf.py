@@ -35,6 +35,7 @@ bind = f"{os.environ.get('HOST') or '0.0.0.0'}:{_count('PORT', 8000)}"  # noqa: 
 timeout = 60
 graceful_timeout = 30
 keepalive = 5
+CLIENT_SECONDS = 30
 control_socket_disable = True
 accesslog = None
 
@@ -58,6 +59,11 @@ def post_fork(_arbiter: Any, worker: Any) -> None:
         from psycogreen.gevent import patch_psycopg
 
         patch_psycopg()
+
+
+def pre_request(_worker: Any, request: Any) -> None:
+    """Bounds each wait for a client that sends or reads nothing more."""
+    request.unreader.sock.settimeout(CLIENT_SECONDS)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -32,6 +32,10 @@ _BREAK = "\u200b"  # zero-width space: where Thai and Khmer writers end a word
 _NON_JOINER = "\u200c"
 _ARABIC_NON_JOINER = re.compile("(?<=[\u0600-\u077f])\u200c")
 
+# Marks behind one letter, which normalising sorts in quadratic time: 30 are enough for any script
+# (the Stream-Safe Text Format of UAX 15).
+_MANY_MARKS = re.compile(r"([^\w ]{30})[^\w ]+")
+
 # Thai, Lao, Burmese, Khmer, kana, bopomofo and Han.
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u312f\u31a0-\u31bf\u31f0-\u31ff"
@@ -140,7 +144,7 @@ def _fold(text: str) -> str:
     if _NON_JOINER in folded:
         # In Persian it stands between a word and its ending; elsewhere it only shapes letters.
         folded = _ARABIC_NON_JOINER.sub(" ", folded).replace(_NON_JOINER, "")
-    return normalize("NFC", folded)
+    return normalize("NFC", _MANY_MARKS.sub(r"\1", folded))
 
 
 def _fold_character(character: str) -> str:

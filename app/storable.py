@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from math import frexp
 from typing import Any, TypeVar
 
 import orjson
@@ -14,6 +15,9 @@ import orjson
 from .errors import MalformedError
 
 MAX_DEPTH = 64
+MAX_VALUES = 100_000
+# PostgreSQL writes numbers out: 1e307, five characters long, takes 308 bytes.
+_MAX_ZEROS = 1_000_000
 # Controls, line ends, marks that reorder text. Joiners stay: emoji and Persian need them.
 UNPRINTABLE = (
     r"\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f"
@@ -48,8 +52,15 @@ def read_json(text: bytes) -> Any:
 def check_storable(value: T) -> T:
     """`value`, a JSON value, unchanged; MalformedError names the place that can't be stored."""
     waiting: list[tuple[str, Any, int]] = [("", value, 0)]
+    values = zeros = 0
     while waiting:
         pointer, item, depth = waiting.pop()
+        values += len(item) if isinstance(item, Mapping | list | tuple) else 0
+        zeros += abs(frexp(item)[1]) // 3 if isinstance(item, float) else 0
+        if values > MAX_VALUES or zeros > _MAX_ZEROS:
+            raise _refusal(
+                pointer, f"is one of more than {MAX_VALUES} values, or of too many digits"
+            )
         if depth > MAX_DEPTH:
             raise _refusal(pointer, f"is nested more than {MAX_DEPTH} levels deep")
         if isinstance(item, str):

@@ -16,7 +16,7 @@ from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 from redis import ConnectionPool, RedisError
-from redis.exceptions import MaxConnectionsError
+from redis.exceptions import MaxConnectionsError, ResponseError
 
 from ..cache.breaker import Breaker
 from ..cache.client import bounded_pool
@@ -80,7 +80,8 @@ class RateLimits:
         except MaxConnectionsError:  # it says nothing about Redis
             return self._room_in_memory_at(rate, bucket)
         except _FAULTS as error:
-            self._breaker.failed()
+            if not isinstance(error, ResponseError):  # Redis is well: it refused this key
+                self._breaker.failed()
             log.warning("rate_limits_in_memory", error=type(error).__name__)
             return self._room_in_memory_at(rate, bucket)
         self._breaker.succeeded()

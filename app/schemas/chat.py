@@ -3,7 +3,7 @@ from typing import Any, ClassVar
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from .conversations import Message
-from .fields import ClientId, ConversationReference, Details, mode, model, spoken
+from .fields import ClientId, ConversationReference, Details, Items, mode, model, spoken
 
 WIRES = ("text", "sse", "json")
 
@@ -30,15 +30,16 @@ class ChatRequest(Schema):
         metadata={"description": "An id of ours, or a client's own: an unknown one is made."},
     )
     message = spoken()
-    messages = fields.List(
+    messages = Items(
         fields.Nested(SaidMessage),
-        validate=validate.Length(1),
+        least=1,
+        most=10_000,
         metadata={"description": "The last must be the user's; the history is the server's."},
     )
     client_message_id = ClientId()
     mode = mode()
     model = model()
-    filters = fields.List(Details(), load_default=list, validate=validate.Length(max=100))
+    filters = Items(Details(), most=100, load_default=list)
 
     @validates_schema
     def check_message(self, data: dict[str, Any], **_: Any) -> None:

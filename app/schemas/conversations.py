@@ -7,6 +7,7 @@ from .fields import (
     ClientId,
     ConversationReference,
     Details,
+    Items,
     Timestamp,
     WholeNumber,
     limit,
@@ -37,7 +38,7 @@ class MessageCreate(Schema):
     )
     content = spoken(required=True)
     client_message_id = ClientId()
-    parts = fields.List(fields.Dict(keys=fields.String()), validate=validate.Length(1, 100))
+    parts = Items(fields.Dict(keys=fields.String()), least=1, most=100)
     model = model()
     tokens_used = WholeNumber(validate=validate.Range(0, 2**31 - 1))
     metadata = Details()
@@ -53,9 +54,7 @@ class _Messages(Schema):
 
 
 class AppendRequest(_Messages):
-    messages = fields.List(
-        fields.Nested(MessageCreate), required=True, validate=validate.Length(1, 100)
-    )
+    messages = Items(fields.Nested(MessageCreate), least=1, most=100, required=True)
 
 
 class ConversationCreate(_Messages):
@@ -78,7 +77,7 @@ class ConversationCreate(_Messages):
     system_prompt = system_prompt()
     tags = tags()
     metadata = Details()
-    messages = fields.List(fields.Nested(MessageCreate), validate=validate.Length(1, 100))
+    messages = Items(fields.Nested(MessageCreate), least=1, most=100)
 
     @validates_schema
     def check_repeatable(self, data: dict[str, Any], **_: Any) -> None:

@@ -50,6 +50,19 @@ class Details(fields.Dict):
         super().__init__(keys=fields.String(), validate=_check_details, metadata=known, **kwargs)
 
 
+class Items(fields.List[Any]):
+    """A list that is counted before any of its items is looked at: a million would take minutes."""
+
+    def __init__(self, inner: Any, *, least: int = 0, most: int, **kwargs: Any) -> None:
+        self._check_length = validate.Length(least or None, most)
+        super().__init__(inner, validate=self._check_length, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        if isinstance(value, list):
+            self._check_length(value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
 class WholeNumber(fields.Integer):
     """An integer as JSON has it: 2.0 is one, "2" is none."""
 
@@ -84,9 +97,8 @@ def model(**kwargs: Any) -> fields.String:
     return fields.String(validate=validate.Length(1, 200), **kwargs)
 
 
-def tags(**kwargs: Any) -> fields.List[str]:
-    tag = fields.String(validate=validate.Length(1, 100))
-    return fields.List(tag, validate=validate.Length(max=50), **kwargs)
+def tags(**kwargs: Any) -> Items:
+    return Items(fields.String(validate=validate.Length(1, 100)), most=50, **kwargs)
 
 
 def limit(default: int) -> fields.Integer:

@@ -93,6 +93,7 @@ class ChatService:
         self._messages.check_sizes([draft])
         conversation_id, source = self._place(owner, question)
         try:
+            self._check_runs(owner)
             started, ticket, row = self._begin(identity, question, conversation_id, source)
         except (AlreadySentError, LimitError):
             if (again := self._watch_again(owner, conversation_id, source, draft)) is None:
@@ -108,6 +109,11 @@ class ChatService:
         )
         self._runner.launch(run)
         return run.wire.watch()
+
+    def _check_runs(self, owner: str) -> None:
+        """An erased conversation's run is no row any more, but may still be asking its model."""
+        if self._runner.asking(owner) >= self._limits.allowance.runs_at_once:
+            raise _too_many_runs()
 
     def _place(self, owner: str, question: Question) -> tuple[UUID | None, Source | None]:
         """Where the question belongs: a conversation, or the source of one to be made.
@@ -224,6 +230,10 @@ def _refusal(
         return QuotaError("You have asked all of today's questions.", reset_at=tomorrow)
     if exhausted.tokens:
         return QuotaError("Today's answers have taken all of their tokens.", reset_at=tomorrow)
+    return _too_many_runs()
+
+
+def _too_many_runs() -> LimitError:
     soon = now() + timedelta(seconds=5)
     return LimitError("Too many answers are being written for you at once.", reset_at=soon)
 

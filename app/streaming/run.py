@@ -78,11 +78,14 @@ class Run:
         self._unkept = 0
         self._chunks = 0
         self._is_fenced = False
+        self.is_asking = True
+        """Whether the responder is still at it: also for an answer that was taken back."""
         self._storing = threading.Lock()
 
     def generate(self) -> None:
         """Runs the responder to its end and stores the answer. Raises nothing."""
         error = self._error_of_answering()
+        self.is_asking = False
         try:
             self._end(None if self._answer.is_full else error)
         except Exception as fault:  # noqa: BLE001 - whatever it is, watchers must hear an end

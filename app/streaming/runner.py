@@ -64,6 +64,11 @@ class Runner:
             del self._live[run.ticket.message_id]
             raise
 
+    def asking(self, owner: str) -> int:
+        """How many runs of an owner ask their responder now, erased conversations' included."""
+        live = list(self._live.values())
+        return sum(run.is_asking and run.ticket.owner == owner for run in live)
+
     def find(self, message_id: UUID) -> Run | None:
         """The live run, in this process, that writes a message."""
         return self._live.get(message_id)

@@ -9,15 +9,10 @@ import pytest
 from app.clock import parse
 from app.responders.base import Finish, Usage
 from tests.client import Client
-from tests.evidence import Rows, assert_problem
+from tests.evidence import assert_problem
 from tests.streams import until
 
 BURST = 32
-
-
-@pytest.fixture(scope="module")
-def rows(app, settings):
-    return Rows(settings.database_owner_url)
 
 
 @pytest.fixture
@@ -187,3 +182,16 @@ def test_a_foreign_conversation_is_absent_even_when_nothing_is_left(connect, str
     client = connect(costly, daily_message_quota=0)
     theirs = stranger.create("secret")["id"]
     assert_problem(client.ask("Where?", conversation_id=theirs), 404, "not_found")
+
+
+def test_a_run_whose_conversation_was_erased_counts_as_long_as_it_asks(connect, held):
+    """Or somebody who erases at once could keep any number of models at work."""
+    client = connect(held, max_runs_per_user=2)
+    asked = []
+    for _ in range(2):
+        asked.append(client.ask("Where?", wire="sse"))
+        place = asked[-1].headers["X-Conversation-Id"]
+        assert client.delete(f"/conversations/{place}?permanent=true").status_code == 200
+    assert_problem(client.ask("Where?", wire="sse"), 429, "too_many_requests")
+    held.open()
+    until(lambda: client.ask("Where?").status_code == 200)

@@ -12,5 +12,6 @@ def test_ids_sort_in_the_order_they_were_made():
 def test_only_the_canonical_spelling_is_an_id():
     one = new_id()
     assert parse_id(str(one)) == one
-    for spelling in (one.hex, f"{{{one}}}", f"urn:uuid:{one}", "", "chat-1", "x" * 36):
+    odd = (one.hex, f"{{{one}}}", f"urn:uuid:{one}", f"urn:{one.hex}", "", "chat-1", "x" * 36)
+    for spelling in odd:
         assert parse_id(spelling) is None

@@ -149,3 +149,9 @@ def test_any_of_is_drawn_from_the_words_of_the_text(text, limit):
     chosen = any_of(text, limit).split(" | ") if any_of(text, limit) else []
     assert len(chosen) == len(set(chosen)) <= limit
     assert {lexeme.strip("'") for lexeme in chosen} <= set(lexemes(text))
+
+
+def test_marks_in_their_thousands_behind_a_letter_are_as_good_as_thirty():
+    """Normalising sorts them, in quadratic time."""
+    marks = "\u0e48\u0e38" * 15
+    assert list(lexemes(f"ก{marks * 1000} น้ำ")) == list(lexemes(f"ก{marks} น้ำ"))

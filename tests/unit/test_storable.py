@@ -3,7 +3,7 @@ import json
 import pytest
 
 from app.errors import MalformedError
-from app.storable import MAX_DEPTH, check_storable, pointer_to, read_json
+from app.storable import MAX_DEPTH, MAX_VALUES, check_storable, pointer_to, read_json
 
 LONGEST = [2**64 - 1, -(2**63)]
 UNTAKEN = {
@@ -23,6 +23,9 @@ UNTAKEN = {
     b'{"a": -9223372036854775809}': "/a is an integer",
     b'{"a": %b}' % (b"9" * 300): "/a is an integer",
     b"[" * 65 + b"1" + b"]" * 65: "(/0){65} is nested",
+    b'{"a": [%b0]}' % (b"0," * MAX_VALUES): "/a is one of more than 100000 values",
+    b'{"a": [%b{}]}' % (b'{"b": 0},' * (MAX_VALUES // 2)): r"/a/\d+ is one of more than",
+    b'{"a": [%b0]}' % (b"1e307," * 3000): r"/a/\d+ is one of .* too many digits",
 }
 
 

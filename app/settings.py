@@ -13,7 +13,8 @@ from urllib.parse import quote
 from .auth_settings import AuthSettings
 from .environ import Environ
 
-_ORIGIN = re.compile(r"https?://([a-z0-9]+([.-]+[a-z0-9]+)*|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+_LABEL = r"[a-z0-9]+(-+[a-z0-9]+)*"
+_ORIGIN = re.compile(rf"https?://({_LABEL}(\.{_LABEL})*|\[[0-9a-f:]+\])(:[0-9]{{1,5}})?")
 _USUAL_PORT = re.compile(r"https:.*:443$|http:.*:80$")
 # A certificate that is not asked for, or not compared with the host's name, proves nothing.
 _UNPROVED = re.compile(r"[?&]ssl_(cert_reqs=(none|optional)|check_hostname=[fn0])", re.I)

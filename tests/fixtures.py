@@ -1,14 +1,17 @@
 """The application under test, on the servers of conftest.py: within the process, or served."""
 
 import dataclasses
+from contextlib import closing
 from uuid import uuid4
 
 import flask_migrate
+import psycopg2
 import pytest
 
 from app import Parley, Settings, create_app
 
 from .client import Client
+from .evidence import Rows
 from .server import Server
 
 SECRET = "tests only: 0123456789abcdef0123456789abcdef"
@@ -52,6 +55,19 @@ def parley(app):
 def database(parley):
     """The database as the application sees it: its own role, row-level security on."""
     return parley.database
+
+
+@pytest.fixture(scope="session")
+def rows(app, settings):
+    return Rows(settings.database_owner_url)
+
+
+@pytest.fixture
+def connection(app, database_urls):
+    """The application's role, as somebody would use it who got hold of its password."""
+    with closing(psycopg2.connect(database_urls.app)) as connection:
+        connection.autocommit = True
+        yield connection
 
 
 @pytest.fixture

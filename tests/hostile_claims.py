@@ -29,6 +29,7 @@ TIMES = {
     "exp false": _with(exp=False),
     "exp empty": _with(exp=""),
     "exp huge": _with(exp=10**30),
+    "exp beyond all floats, iat a float": lambda: signed(claims(exp=10**400, iat=time.time())),
     "exp of 4,000 digits": lambda: signed(_text("exp", "9" * 4000)),
     "exp of 5,000 digits": lambda: signed(_text("exp", "9" * 5000)),
     "exp negative": _with(exp=-1),

@@ -5,7 +5,6 @@ import json
 import select
 import socket
 import sys
-import time
 from contextlib import contextmanager, suppress
 from functools import cache
 from threading import Event, Thread
@@ -221,10 +220,3 @@ def _watch():
 
     sys.addaudithook(note)
     return seen
-
-
-def wait_for(condition, *, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

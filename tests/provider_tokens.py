@@ -151,6 +151,7 @@ _CLAIMS = {
     "an address that is verified in words": _claiming(email_verified="true"),
     "subject a number": _claiming(sub=42),
     "subject missing": _claiming(sub=...),
+    "address not known to be verified": _claiming(email_verified=...),
     "subject empty": _claiming(sub=""),
     "expired": _claiming(exp=1, iat=0),
     "no address": _claiming(email=...),

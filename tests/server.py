@@ -1,14 +1,16 @@
 """Parley as it is served: gunicorn with its own configuration, on loopback."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx2
 import psutil
+
+from app.processes import free_port
+
+from .streams import until
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,7 +19,7 @@ class Server:
     """`with Server(settings, WEB_CONCURRENCY="2") as server: server.url`; all names are strings."""
 
     def __init__(self, settings, **environ):
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environ = os.environ | _environ(settings) | {"HOST": "127.0.0.1"} | environ
         self._environ["PORT"] = str(self.port)
@@ -33,7 +35,7 @@ class Server:
     def start(self):
         command = [sys.executable, "-m", "gunicorn", "wsgi:app", "-c", "gunicorn.conf.py"]
         self._process = subprocess.Popen(command, cwd=ROOT, env=self._environ)
-        _wait_for(self.is_alive, seconds=30)
+        until(self.is_alive, seconds=30)
 
     def stop(self):
         self._process.terminate()
@@ -64,17 +66,3 @@ def _environ(settings):
         "LOG_FILE": settings.log_file,
         "WEB_CONCURRENCY": "2",
     }
-
-
-def _free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def _wait_for(condition, *, seconds):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not true within {seconds} s")
-        time.sleep(0.1)

@@ -66,11 +66,12 @@ class TLSProxy:
     """Ends TLS before the server on `port`; without a context, refuses it.
 
     `negotiates`: as PostgreSQL does, where the client asks first. `encrypted`: connections that
-    got through. `plain`: what clients began with that was no TLS.
+    got through. `plain`: what clients began with that was no TLS. `told`: bytes of what clients
+    said, over TLS or in plain text.
     """
 
     def __init__(self, port, context, *, negotiates=False):
-        self.encrypted = 0
+        self.encrypted = self.told = 0
         self.plain = []
         self._target, self._context, self._negotiates = port, context, negotiates
         self._stopped = Event()
@@ -112,6 +113,7 @@ class TLSProxy:
         start = client.recv(100, socket.MSG_PEEK)
         if start and start[0] != _HANDSHAKE:
             self.plain.append(start)
+            self.told += len(start)
         return bool(start) and start[0] == _HANDSHAKE and self._context is not None
 
     def _pass_through(self, client):
@@ -122,6 +124,7 @@ class TLSProxy:
                     data = source.recv(CHUNK)
                     if not data:
                         return
+                    self.told += len(data) if source is client else 0
                     (server if source is client else client).sendall(data)
 
 

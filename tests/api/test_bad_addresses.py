@@ -8,12 +8,13 @@ from uuid import uuid4
 import pytest
 
 from tests.client import Client
-from tests.evidence import Rows, assert_problem, pointers
+from tests.evidence import assert_problem, pointers
 
 from .routes import MESSAGES, ONE
 
 NOTHING = "0190b2a4-0000-7000-8000-00000000000a"
 SAID = {"role": "user", "content": "Hello"}
+METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +26,8 @@ def person(app):
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_stored(settings, person):
+def nothing_is_stored(rows, person):
     """Holds for every test of this file."""
-    rows = Rows(settings.database_owner_url)
     before = rows.of(person.email)
     yield
     assert rows.of(person.email) == before
@@ -42,37 +42,40 @@ ODD_IDS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("odd", ODD_IDS, ids="{!r:.40}".format)
-def test_an_odd_id_in_the_address_names_nothing(person, odd):
-    one = f"/conversations/{odd}"
-    for answer in (
-        person.get(one),
-        person.patch(one, json={"title": "Hello"}),
-        person.delete(one),
-        person.delete(f"{one}?permanent=true"),
-        person.get(f"{one}/messages"),
-        person.post(f"{one}/messages", json={"messages": [SAID]}),
-    ):
-        assert_problem(answer, 404, "not_found")
+def test_an_odd_id_in_the_address_names_nothing(person):
+    for one in (f"/conversations/{odd}" for odd in ODD_IDS):
+        answers = (
+            person.get(one),
+            person.patch(one, json={"title": "Hello"}),
+            person.delete(one),
+            person.delete(f"{one}?permanent=true"),
+            person.get(f"{one}/messages"),
+            person.post(f"{one}/messages", json={"messages": [SAID]}),
+        )
+        assert [answer.status_code for answer in answers] == [404] * 6, one
+        for answer in answers:
+            assert_problem(answer, 404, "not_found")
 
 
 LISTS = ("/conversations", ONE, MESSAGES)
 
 
+def named_by(answer):
+    """Which parts of a query an answer refuses."""
+    return pointers(assert_problem(answer, 422, "invalid_fields"))
+
+
 @pytest.mark.parametrize("path", LISTS)
-@pytest.mark.parametrize(
-    "value",
-    ["0", "101", "-1", "abc", "", "%20", "1.5", "1e1", "0x10", "%00", "9" * 5000, "nan"],
-    ids="{!r:.20}".format,
-)
-def test_a_limit_out_of_bounds_is_refused(person, path, value):
-    answer = person.get(path.replace("{conversation_id}", person.home) + f"?limit={value}")
-    assert pointers(assert_problem(answer, 422, "invalid_fields")) == {"/limit"}
+def test_a_limit_out_of_bounds_is_refused(person, path):
+    address = path.replace("{conversation_id}", person.home)
+    for value in (
+        "0", "101", "-1", "abc", "", "%20", "1.5", "1e1", "0x10", "%00", "9" * 5000, "nan",
+    ):  # fmt: skip
+        assert named_by(person.get(f"{address}?limit={value}")) == {"/limit"}, value
 
 
-@pytest.mark.parametrize(
-    ("method", "address", "named"),
-    [
+def test_a_wrong_query_is_refused_and_its_field_named(person):
+    for method, path, named in (
         ("GET", "/conversations?unknown=1", {"/unknown"}),
         ("GET", "/conversations?offset=1&limit=0", {"/offset", "/limit"}),
         ("GET", f"{ONE}?unknown=1", {"/unknown"}),
@@ -88,13 +91,10 @@ def test_a_limit_out_of_bounds_is_refused(person, path, value):
         ("POST", "/chat?wire=xyz", {"/wire"}),
         ("POST", "/chat?wire=", {"/wire"}),
         ("POST", "/chat?unknown=1", {"/unknown"}),
-    ],
-)
-def test_a_wrong_query_is_refused_and_its_field_named(person, method, address, named):
-    address = address.replace("{conversation_id}", person.home)
-    body = {"json": {"message": "Hello"}} if method == "POST" else {}
-    answer = getattr(person, method.lower())(address, **body)
-    assert pointers(assert_problem(answer, 422, "invalid_fields")) == named
+    ):
+        address = path.replace("{conversation_id}", person.home)
+        body = {"json": {"message": "Hello"}} if method == "POST" else {}
+        assert named_by(person.open(address, method=method, **body)) == named, path
 
 
 def encoded(text):
@@ -105,20 +105,21 @@ def cursor_of(moment, conversation_id=None):
     return encoded(json.dumps([moment, conversation_id or NOTHING]))
 
 
-@pytest.mark.parametrize(
-    "cursor",
-    ["", "x", "é", "%00", "!!!!", "=", "a" * 200, "a" * 201, "a" * 100_000, NOTHING,
-     *map(encoded, ("", "[]", "{}", "1", "null", "true", '"x"', "[1,2]", "[null,null]", "[[],[]]",
-                    '["x","y"]', '["x"]', '{"a":1,"b":2}', "[" * 70 + "]" * 70, "[1,2,3]")),
-     cursor_of(1), cursor_of(None), cursor_of([]), cursor_of({}), cursor_of(True), cursor_of(""),
-     cursor_of("yesterday"), cursor_of("2026-13-01T00:00:00Z"), cursor_of("infinity"),
-     cursor_of("2026-01-01T00:00:00Z", 1), cursor_of("2026-01-01T00:00:00Z", [1]),
-     cursor_of("2026-01-01T00:00:00Z", "x")],
-    ids="{!r:.40}".format,
+FOUL_CURSORS = (
+    "", "x", "é", "%00", "!!!!", "=", "a" * 200, "a" * 201, "a" * 100_000, NOTHING,
+    *map(encoded, ("", "[]", "{}", "1", "null", "true", '"x"', "[1,2]", "[null,null]", "[[],[]]",
+                   '["x","y"]', '["x"]', '{"a":1,"b":2}', "[" * 70 + "]" * 70, "[1,2,3]")),
+    cursor_of(1), cursor_of(None), cursor_of([]), cursor_of({}), cursor_of(True), cursor_of(""),
+    cursor_of("yesterday"), cursor_of("2026-13-01T00:00:00Z"), cursor_of("infinity"),
+    cursor_of("2026-01-01T00:00:00Z", 1), cursor_of("2026-01-01T00:00:00Z", [1]),
+    cursor_of("2026-01-01T00:00:00Z", "x"),
 )  # fmt: skip
-def test_a_foul_cursor_is_refused(person, cursor):
-    answer = person.get(f"/conversations?cursor={cursor}")
-    assert pointers(assert_problem(answer, 422, "invalid_fields")) == {"/cursor"}
+
+
+def test_a_foul_cursor_is_refused(person):
+    for cursor in FOUL_CURSORS:
+        answer = person.get(f"/conversations?cursor={cursor}")
+        assert named_by(answer) == {"/cursor"}, cursor[:80]
 
 
 def test_a_cursor_is_refused_when_it_is_cut_or_another_lists(person):
@@ -130,59 +131,52 @@ def test_a_cursor_is_refused_when_it_is_cut_or_another_lists(person):
     assert pointers(assert_problem(answer, 422)) == {"/before"}
 
 
-@pytest.mark.parametrize(
-    "moment",
-    ["2026-01-01", "2026-01-01T00:00", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59",
-     "2026-01-01T00:00:00+00:00:00.000001", "2026-01-01T00:00:00+23:59:59", "2026-W01-1",
-     "20260101", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000+00:00"],
-)  # fmt: skip
-def test_a_moment_that_we_never_wrote_makes_a_foul_cursor(person, moment):
-    answer = person.get(f"/conversations?cursor={quote(cursor_of(moment))}")
-    assert pointers(assert_problem(answer, 422)) == {"/cursor"}
+def test_a_moment_that_we_never_wrote_makes_a_foul_cursor(person):
+    for moment in (
+        "2026-01-01", "2026-01-01T00:00", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59",
+        "2026-01-01T00:00:00+00:00:00.000001", "2026-01-01T00:00:00+23:59:59", "2026-W01-1",
+        "20260101", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000+00:00",
+    ):  # fmt: skip
+        answer = person.get(f"/conversations?cursor={quote(cursor_of(moment))}")
+        assert named_by(answer) == {"/cursor"}, moment
 
 
-@pytest.mark.parametrize(
-    ("address", "allowed"),
-    [
+def test_another_method_is_refused_and_the_right_ones_are_named(person):
+    for path, named in (
         ("/conversations", "GET, POST"),
         (ONE, "DELETE, GET, PATCH"),
         (MESSAGES, "GET, POST"),
         ("/chat", "POST"),
         ("/livez", "GET"),
         ("/openapi.json", "GET"),
-    ],
-)
-def test_another_method_is_refused_and_the_right_ones_are_named(person, address, allowed):
-    address = address.replace("{conversation_id}", person.home)
-    for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - set(allowed.split(", ")):
-        answer = person.open(address, method=method)
-        assert_problem(answer, 405, "method_not_allowed")
-        assert set(answer.headers["Allow"].split(", ")) - {"HEAD", "OPTIONS"} == set(
-            allowed.split(", ")
-        )
+    ):
+        allowed = set(named.split(", "))
+        for method in METHODS - allowed:
+            answer = person.open(path.replace("{conversation_id}", person.home), method=method)
+            assert_problem(answer, 405, "method_not_allowed")
+            assert set(answer.headers["Allow"].split(", ")) - {"HEAD", "OPTIONS"} == allowed, path
 
 
-@pytest.mark.parametrize("method", ["TRACE", "PROPFIND", "BREW", "X" * 50])
-def test_a_method_that_nobody_knows_is_refused(person, method):
-    for address in ("/conversations", f"/conversations/{person.home}", "/chat", "/livez"):
-        answer = person.open(address, method=method)
-        assert_problem(answer, 405, "method_not_allowed")
-        assert answer.headers["Allow"]
-    assert_problem(person.open("/nothing", method=method), 404, "not_found")
+def test_a_method_that_nobody_knows_is_refused(person):
+    for method in ("TRACE", "PROPFIND", "BREW", "X" * 50):
+        for address in ("/conversations", f"/conversations/{person.home}", "/chat", "/livez"):
+            answer = person.open(address, method=method)
+            assert_problem(answer, 405, "method_not_allowed")
+            assert answer.headers["Allow"]
+        assert_problem(person.open("/nothing", method=method), 404, "not_found")
 
 
-@pytest.mark.parametrize(
-    "address",
-    ["/", "/nothing", "/conversations/", f"/conversations/{NOTHING}/nothing", "/chat/", "/Chat",
-     "/conversations/a/messages/", "/.env", "/..", "/%00", "/docs/..%2fapp.py", "/docs/nothing"],
-)  # fmt: skip
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
-def test_there_is_nothing_elsewhere(person, method, address):
-    answer = person.open(address, method=method, json={})
-    if answer.status_code == 405:  # what is not there for GET may be a pattern's for others
-        assert method != "GET"
-    else:
-        assert_problem(answer, 404, "not_found")
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_there_is_nothing_elsewhere(person, method):
+    for address in (
+        "/", "/nothing", "/conversations/", f"/conversations/{NOTHING}/nothing", "/chat/", "/Chat",
+        "/conversations/a/messages/", "/.env", "/..", "/%00", "/docs/..%2fapp.py", "/docs/nothing",
+    ):  # fmt: skip
+        answer = person.open(address, method=method, json={})
+        if answer.status_code == 405:  # what is not there for GET may be a pattern's for others
+            assert method != "GET", address
+        else:
+            assert_problem(answer, 404, "not_found")
 
 
 def test_head_and_options_answer_without_a_body(person):

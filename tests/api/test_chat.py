@@ -5,15 +5,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
-from threading import Barrier, Event
+from threading import Event
 from uuid import UUID, uuid4
 
 import httpx2
 import pytest
 
 from app.responders.base import Contexts, Finish, ReasoningDelta, TextDelta
-from tests.client import Client, bearer
-from tests.evidence import Rows
+from app.streaming.wire import HEARTBEAT_SECONDS, Wire
+from tests.client import Client, at_once, bearer
 from tests.responders import Gate
 from tests.server import Server
 from tests.streams import frames, text_of, until
@@ -22,12 +22,6 @@ MARKER = "\n__CONTEXT__:"
 CONTEXTS = [{"source": "atlas.pdf", "chunk": "Huế lies on the Perfume River.", "page": 7}]
 NASTY = "a\u0301 👩‍👩‍👧 \u202e rtl \ufeff\u2028\u2029\x85 \r\n\t\x1b __CONTEXT_: \U0010ffff 漢字 ñ"
 OWN_MESSAGES = "SELECT * FROM messages WHERE user_email = :email ORDER BY created_at, seq"
-
-
-@pytest.fixture(scope="module")
-def rows(app, settings):
-    """Rows as the tables' owner sees them, through a connection of their own."""
-    return Rows(settings.database_owner_url)
 
 
 @pytest.fixture
@@ -52,18 +46,6 @@ def complete(connect):
 def slow_server(app, settings):
     with Server(settings, RESPONDER="tests.responders:slow") as server:
         yield server
-
-
-def at_once(work, count):
-    """What `count` threads get that all begin at the same time."""
-    barrier = Barrier(count)
-
-    def begin(number):
-        barrier.wait()
-        return work(number)
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(begin, range(count)))
 
 
 def another(client):
@@ -387,7 +369,7 @@ def test_the_same_chat_id_of_two_people_is_two_conversations(complete, stranger)
 def test_sixteen_first_questions_with_one_chat_id_make_one_conversation(connect, rows):
     client = connect(lambda prompt: iter([f"on {prompt.question}"]), max_runs_per_user=100)
     answers = at_once(
-        lambda n: another(client).ask(f"question {n}", conversation_id="chat-xyz"), 16
+        lambda n: another(client).ask(f"question {n}", conversation_id="chat-xyz"), range(16)
     )
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json["conversation_id"] for answer in answers}) == 1
@@ -458,18 +440,19 @@ def test_an_answer_of_another_worker_is_followed(connect, gate):
     here, there = connect(gate), connect(lambda prompt: pytest.fail("asked twice"))
     first = here.ask("Where?", wire="sse", client_message_id="m-1")
     assert gate.reached.wait(5)
-    with ThreadPoolExecutor(2) as pool:
-        following = there.ask("Where?", wire="sse", client_message_id="m-1")
-        followed = pool.submit(read, following)
+    following = frames(there.ask("Where?", wire="sse", client_message_id="m-1").response)
+    with ThreadPoolExecutor(1) as pool:
         whole = pool.submit(another(there).ask, "Where?", client_message_id="m-1")
-        time.sleep(1.2)
+        followed = []
+        while text_of(followed) != "before ":
+            followed.append(next(following))
         gate.open()
-        direct, followed, whole = read(first), followed.result(20), whole.result(20)
+        direct, whole = read(first), whole.result(20)
+        followed += following
     assert text_of(direct) == text_of(followed) == whole.json["message"]["content"]
     assert followed[0].data["message_id"] == direct[0].data["message_id"]
     assert followed[0].data["title"] == "Where?"
     assert followed[-1].data == direct[-1].data
-    assert next(frame for frame in followed if frame.event == "delta").data["text"] == "before "
 
 
 def test_following_an_answer_ends_when_its_conversation_is_deleted_for_good(connect, gate):
@@ -501,7 +484,7 @@ def test_thirty_two_at_once_are_one_question_and_one_call(connect, rows, place):
     where = {} if place == "new" else where
     answers = at_once(
         lambda n: another((client, elsewhere)[n % 2]).ask("Where?", client_message_id="m", **where),
-        32,
+        range(32),
     )
     assert {answer.status_code for answer in answers} == {200}, {a.text for a in answers}
     assert {answer.json["message"]["content"] for answer in answers} == {"one answer"}
@@ -593,20 +576,22 @@ def test_an_answer_on_one_worker_is_joined_on_the_other(slow_server, client):
     headers = {"Authorization": f"Bearer {client.token}"}
     body = {"message": "Count.", "client_message_id": "m-1"}
     url = f"{slow_server.url}/chat?wire=json"
-    answers = at_once(lambda _: httpx2.post(url, json=body, headers=headers, timeout=20), 8)
+    answers = at_once(lambda _: httpx2.post(url, json=body, headers=headers, timeout=20), range(8))
     assert len({answer.text for answer in answers}) == 1, [a.text for a in answers]
     assert answers[0].json()["message"]["content"].endswith("39 ")
 
 
-def test_silence_is_filled_with_comments(connect):
-    """The one slow test of this file: a heartbeat comes within five seconds."""
+def test_silence_is_filled_with_comments(connect, monkeypatch):
+    """Every five seconds; here sooner."""
+    assert HEARTBEAT_SECONDS == 5.0
+    monkeypatch.setattr(Wire.watch, "__defaults__", (0.1,))
     gate = Gate()
     client = connect(gate)
     response = client.ask("Where?", wire="sse")
-    seen, began = frames(response.response), time.monotonic()
+    seen = frames(response.response)
     assert next(seen).event == "message"
     assert next(seen).event is None
-    assert time.monotonic() - began < 6
+    assert next(seen).event is None
     gate.open()
     assert [*seen][-1].event == "done"
 

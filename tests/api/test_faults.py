@@ -38,11 +38,6 @@ QUICKLY = 2.0
 """Seconds within which every answer must come while PostgreSQL is away."""
 
 
-@pytest.fixture(scope="module")
-def rows(app, settings):
-    return Rows(settings.database_owner_url)
-
-
 @pytest.fixture
 def model():
     with FakeModel() as model:

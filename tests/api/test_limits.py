@@ -5,7 +5,6 @@ import os
 import re
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +21,7 @@ from sqlalchemy import event
 from app import Parley
 from app.clock import parse
 from app.embedded import servers
-from tests.client import Client
+from tests.client import Client, at_once
 from tests.evidence import assert_problem
 from tests.proxy import Proxy
 from tests.signing import claims, signed
@@ -143,9 +142,8 @@ def test_public_routes_and_classes_without_a_rate_are_not_limited(make_app, emai
 
 def test_processes_on_one_redis_share_what_is_left_even_without_its_cache(make_app, email):
     apps = [make_app(**RATES, enable_redis_cache=is_used) for is_used in (True, False)]
-    clients = [Client(app, email) for app in apps]
-    with ThreadPoolExecutor(16) as pool:
-        statuses = list(pool.map(lambda n: reading(clients[n % 2])().status_code, range(32)))
+    clients = [Client(app, email) for app in apps * 16]
+    statuses = at_once(lambda client: reading(client)().status_code, clients)
     assert (statuses.count(200), statuses.count(429)) == (4, 28)
 
 
@@ -241,8 +239,7 @@ def test_many_requests_at_once_find_redis_killed_and_are_limited_all_the_same(ma
         process = psutil.Process(int((Path(data) / "redis.pid").read_text()))
         process.kill()
         process.wait(5)
-        with ThreadPoolExecutor(32) as pool:
-            statuses = list(pool.map(lambda client: reading(client)().status_code, clients))
+        statuses = at_once(lambda client: reading(client)().status_code, clients)
         assert (statuses.count(200), statuses.count(429)) == (4, 28)
 
 

@@ -13,6 +13,8 @@ import httpx2
 import psutil
 import pytest
 
+from app.processes import free_port
+
 ROOT = Path(__file__).parents[2]
 CHOSEN = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
 
@@ -26,7 +28,7 @@ def newcomer():
     """
     bare = {name: value for name, value in os.environ.items() if name not in CHOSEN}
     with tempfile.TemporaryDirectory(prefix="parley-newcomer-") as data:
-        yield bare | {"PARLEY_DATA": data, "PORT": _free_port()}
+        yield bare | {"PARLEY_DATA": data, "PORT": str(free_port())}
 
 
 def test_the_printed_line_streams_an_answer_and_the_conversation_outlives_the_server(newcomer):
@@ -105,9 +107,3 @@ def left_behind(environ):
         if folder in " ".join(process.info["cmdline"] or ())
         or (process.info["environ"] or {}).get("PARLEY_DATA") == folder
     ]
-
-
-def _free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])

@@ -6,7 +6,6 @@ fails, and so does an entry without a route.
 
 import re
 from dataclasses import replace
-from datetime import timedelta
 from itertools import product
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -17,8 +16,9 @@ from sqlalchemy import create_engine, event
 from app import Parley
 from app.database import Database, OwnedSession
 from app.repositories.conversations import ConversationRepository
-from tests.evidence import Rows, assert_problem
+from tests.evidence import assert_problem
 from tests.fixtures import SECRET
+from tests.signing import claims, later, signed, visitor_claims
 from tests.tokens import HOSTILE
 
 from .routes import HEADERS, PUBLIC, ROUTES
@@ -52,11 +52,6 @@ _OWN = re.compile(r"(?:\b\w+\.)?\b(?:user_email|email) = (%\(\w+\)s(?:::\w+)?)")
 def without_owner_filter(_connection, _cursor, statement, parameters, _context, _many):
     """Statements as they would be if somebody had forgotten the owner in all of them."""
     return _OWN.sub(r"\1 IS NOT NULL", statement), parameters
-
-
-@pytest.fixture(scope="module")
-def rows(app, settings):
-    return Rows(settings.database_owner_url)
 
 
 @pytest.fixture(scope="module")
@@ -207,15 +202,16 @@ def test_nobody_gets_anything_without_a_token_that_holds(walled, teller, rows, k
     faults, foreigner = [], user(walled)
     story = Story(KINDS[kind](teller), rows)
     email, live = story.client.email, story.places["live"]
+    before = rows.of(email)
+    void = [(proof, live) for proof in _void_proofs(story)]
+    refusals = [_answers(foreigner, method, call, void) for method, call in CALLS]
+    assert rows.of(email) == before
     rows.run("UPDATE users SET is_active = false WHERE email = :email", email=email)
     before = rows.of(email)
-    deactivated, *others = _proofs(teller, story)
-    tried = [(deactivated, place) for place in (*story.places.values(), absent(live))]
-    tried += [(proof, live) for proof in others]
-    for method, call in CALLS:
-        answers = [
-            send(foreigner, method, call, place, Authorization=proof) for proof, place in tried
-        ]
+    places = (*story.places.values(), absent(live))
+    deactivated = [(f"Bearer {story.client.token}", place) for place in places]
+    for (method, call), refused in zip(CALLS, refusals, strict=True):
+        answers = [*refused, *_answers(foreigner, method, call, deactivated)]
         assert_problem(answers[0], 401, "unauthorized")
         assert answers[0].headers["WWW-Authenticate"] == "Bearer"
         if len({whole(answer) for answer in answers}) != 1:
@@ -224,15 +220,20 @@ def test_nobody_gets_anything_without_a_token_that_holds(walled, teller, rows, k
     assert rows.of(email) == before
 
 
-def _proofs(app, story):
-    """Of who was deactivated, of the same but expired, signed with another key, and none at all."""
-    tokens, ago = app.extensions["parley"].services.tokens, timedelta(hours=-1)
+def _answers(client, method, call, tried):
+    """To a call with each proof, for each place, that is tried."""
+    return [send(client, method, call, place, Authorization=proof) for proof, place in tried]
+
+
+def _void_proofs(story):
+    """An hour past its end, signed with another key, and none at all."""
+    times = {"iat": later(-7200), "exp": later(-3600)}
     if isinstance(story.client, Visitor):
-        expired = tokens.issue_visitor(UUID(story.name), lifetime=ago)
+        expired = signed(visitor_claims(visitor=story.name, **times))
     else:
-        expired = tokens.issue(story.client.email, lifetime=ago)
+        expired = signed(claims(email=story.client.email, **times))
     forged = HOSTILE["signed with another secret"]()
-    return [*(f"Bearer {token}" for token in (story.client.token, expired, forged)), ""]
+    return [f"Bearer {expired}", f"Bearer {forged}", ""]
 
 
 def test_public_routes_tell_nothing_about_anybody(walled, story):

@@ -10,7 +10,7 @@ import pytest
 from app.auth_settings import PUBLIC_KEY, ProviderSettings
 from app.services import jwks
 from app.services.jwks import ProviderKeys
-from tests.evidence import assert_problem
+from tests.evidence import refused
 from tests.jwks import (
     PROVIDER,
     PROVIDER_AUDIENCE,
@@ -27,11 +27,11 @@ from tests.jwks import (
     saying,
     showing,
     trickling,
-    wait_for,
 )
 from tests.provider_tokens import ALGORITHMS, hostile_to_provider, known_set, pointing_to
 from tests.server import Server
 from tests.signing import signed
+from tests.streams import until
 from tests.tokens import HOSTILE
 
 DOOR = "/conversations"
@@ -60,12 +60,6 @@ def knock(doored):
     return call
 
 
-def refused(answer):
-    assert_problem(answer, 401, "unauthorized")
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
-    return answer.json["detail"]
-
-
 def test_known_keys_open_with_one_fetch_at_the_start(doored, provider, knock):
     doored.extensions["parley"].start()
     for _ in range(3):
@@ -80,21 +74,9 @@ def test_no_hostile_token_opens_a_door_that_two_issuers_share(knock, provider):
     del hostile["visitor that isn't let in"]
     with connections() as called:
         answers = {name: refused(knock(token())) for name, token in hostile.items()}
-        assert ("127.0.0.1", provider.port) not in called
+        assert called == []
     assert set(answers.values()) == {"A valid bearer token is required."}
     assert provider.requests == 1
-
-
-def test_a_provider_that_is_down_at_the_start_is_believed_when_it_is_back(
-    doored, provider, knock, monkeypatch
-):
-    provider.stop()
-    doored.extensions["parley"].start()
-    refused(knock(provided("EdDSA")))
-    assert knock(signed()).status_code == 200
-    monkeypatch.setattr(doored.extensions["parley"]._provider_keys, "_clock", in_two_minutes)
-    provider.start()
-    assert knock(provided("EdDSA")).status_code == 200
 
 
 def in_two_minutes():
@@ -109,7 +91,6 @@ FAULTS = {
     "sends its head byte by byte": trickling(BODY + b" " * 2000),
     "sends its body byte by byte": trickling(b" " * 2000, at_once=BODY),
     "sends 1 GB": endless,
-    "sends 100 MB in 100 kB": bomb(),
     "sends 10,000 keys": showing(key_set(*[jwk("EdDSA", "other")] * 10_000)),
     "redirects": showing(OTHERS, status="302 Found", headers="Location: http://127.0.0.1:9/keys"),
     "moves for good": showing(OTHERS, status="308 Permanent Redirect", headers="Location: /keys"),
@@ -132,16 +113,16 @@ def test_whatever_a_provider_does_wrong_known_keys_stay_and_nobody_waits_long(
     clock = Clock()
     keys = ProviderKeys(provider.url, PUBLIC_KEY, clock=clock)
     assert keys.find("EdDSA ", "EdDSA")
-    for name, fault in FAULTS.items():
+    faults = FAULTS | {"sends 100 MB in 100 kB": bomb()}
+    for name, fault in faults.items():
         provider.answer = fault
         clock.time += jwks.STALE_AFTER
-        begun = time.monotonic()
         assert keys.find("EdDSA ", "EdDSA"), name
-        assert time.monotonic() - begun < 0.3, name
+        begun = time.monotonic()
         assert keys.find("EdDSA other", "EdDSA") is None, name
-        assert time.monotonic() - begun < 0.3 + 2, name
+        assert time.monotonic() - begun < jwks.PATIENCE + 2, name
         assert keys.refresh().wait(2), name  # the thread ends, too
-    assert provider.requests == 1 + len(FAULTS)
+    assert provider.requests == 1 + len(faults)
     provider.answer = showing(OTHERS)
     clock.time += jwks.STALE_AFTER
     assert keys.find("EdDSA other", "EdDSA")
@@ -156,7 +137,7 @@ def test_a_provider_that_hangs_holds_up_nobody_but_who_names_an_unknown_key(
     provider.answer = hanging
     with ThreadPoolExecutor(8) as waiting:
         unknown = [waiting.submit(knock, provided("EdDSA", "unknown")) for _ in range(8)]
-        wait_for(lambda: provider.requests == 2)
+        until(lambda: provider.requests == 2)
         for token in (provided("ES256"), provided("EdDSA"), signed()):
             assert knock(token).status_code == 200
         assert not any(answer.done() for answer in unknown)
@@ -168,7 +149,7 @@ def test_a_provider_that_hangs_holds_up_nobody_but_who_names_an_unknown_key(
 
 def test_a_served_application_fetches_at_its_start_and_outlives_the_provider(settings):
     with KeyServer(KNOWN) as provider, _served(settings, provider) as server:
-        wait_for(lambda: provider.requests == 1)
+        until(lambda: provider.requests == 1)
         assert [_status(server, provided(name)) for name in ALGORITHMS] == [200, 200, 200]
         provider.stop()
         assert [_status(server, provided(name)) for name in ALGORITHMS] == [200, 200, 200]

@@ -4,14 +4,14 @@ import select
 import socket
 import struct
 from contextlib import suppress
-from threading import Event, Thread, get_ident
+from threading import Event, Thread
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
 from tests.client import Client
+from tests.evidence import statements_of
 
 _SPOKEN = b"QPBEFCDHS"  # all that a client can say but its password and its farewell
 _BEFORE_START = {80877103, 80877104}  # requests for TLS and for GSSAPI, refused by one byte
@@ -113,15 +113,8 @@ def tapped(tap, settings, make_app):
 
 @pytest.fixture
 def statements(tapped):
-    """What this thread gives the engine to execute: the requests', not the runs'."""
-    seen, here = [], get_ident()
-
-    def note(_connection, _cursor, statement, *_rest):
-        if get_ident() == here:
-            seen.append(statement)
-
-    event.listen(tapped.extensions["parley"].database.engine, "before_cursor_execute", note)
-    return seen
+    with statements_of(tapped.extensions["parley"].database) as seen:
+        yield seen
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from app import Parley
 from app.search_words import any_of
 from app.services.search import SearchService
 from tests.client import Client
-from tests.evidence import Rows, assert_problem, pointers
+from tests.evidence import assert_problem, pointers
 from tests.streams import frames, text_of
 
 from .routes import MESSAGES, ONE
@@ -43,9 +43,14 @@ ids = st.text(
     max_size=64,
 )
 addressable = ids.map(lambda text: f".{text[:62]}.".replace("/", "."))
-details = st.dictionaries(
-    texts.map(lambda text: text[:200]), st.one_of(texts, st.lists(texts))
-).filter(lambda value: len(json.dumps(value)) < 65_000)
+names = texts.map(lambda text: text[:200])
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)),
+)
+details = st.dictionaries(names, values, max_size=5).filter(
+    lambda value: len(json.dumps(value)) < 65_000
+)
 conversations = st.fixed_dictionaries(
     {
         "title": said.map(lambda text: f"{text[:499]}."),
@@ -64,7 +69,10 @@ messages = st.fixed_dictionaries(
         "metadata": details,
     }
 )
-BIGGEST = ["x" * 999_999, "é" * 500_000, "\x01" * 500_000]
+batches = st.lists(
+    messages, min_size=1, max_size=5, unique_by=lambda message: message["client_message_id"]
+)
+BIGGEST = ["x" * 999_999, "é" * 500_000, "👍" * 250_000, '"\\' * 500_000, "\x01" * 250_000]
 EVERY_SCALAR = [
     "".join(SCALARS[start : start + 250_000]) for start in range(0, len(SCALARS), 250_000)
 ]
@@ -111,12 +119,12 @@ def read_everywhere(person, forget, made):
     assert listed == {name: made[name] for name in listed}
 
 
-@given(conversations, messages, addressable)
-def test_whatever_is_sent_reads_as_it_was_sent(person, forget, record, message, client_id):
+@given(conversations, batches, addressable)
+def test_whatever_is_sent_reads_as_it_was_sent(person, forget, record, batch, client_id):
     client_id = f"{uuid4().hex[:8]}{client_id}"[:64]
-    made = person.create(**record, messages=[message], client_id=client_id)
+    made = person.create(**record, messages=batch, client_id=client_id)
     assert {name: made[name] for name in record} == record
-    assert {name: made["messages"][0][name] for name in message} == message
+    assert [{name: shown[name] for name in batch[0]} for shown in made["messages"]] == batch
     read_everywhere(person, forget, made)
     assert person.get(f"/conversations/{quote(client_id, safe='')}").json == made
     changes = {name: record[name] for name in ("title", "tags", "metadata")}
@@ -144,8 +152,10 @@ def test_whatever_is_asked_is_answered_and_answered_again(
     assert text in [passage.content for passage in found] or not any_of(text)
 
 
-@pytest.mark.parametrize("said", [BIGGEST, EVERY_SCALAR], ids=["biggest", "every scalar"])
-def test_much_text_reads_as_it_was_sent(person, forget, said):
+@pytest.mark.parametrize(
+    "said", [BIGGEST, EVERY_SCALAR, list(ODD)], ids=["biggest", "every scalar", "odd"]
+)
+def test_big_and_odd_texts_read_as_they_were_sent(person, forget, said):
     sent = [{"role": "user", "content": text} for text in said]
     body = json.dumps({"messages": sent}, ensure_ascii=False).encode()
     made = person.post("/conversations", data=body, content_type="application/json").json
@@ -194,8 +204,7 @@ def home(person):
 @pytest.mark.parametrize(
     ("method", "path"), FIELDS, ids=[" ".join(endpoint) for endpoint in FIELDS]
 )
-def test_what_is_no_text_is_refused_by_its_place(person, settings, home, method, path):
-    rows = Rows(settings.database_owner_url)
+def test_what_is_no_text_is_refused_by_its_place(person, rows, home, method, path):
     before = rows.of(person.email)
     address = path.replace("{conversation_id}", home)
     for pointer in FIELDS[method, path]:

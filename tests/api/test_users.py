@@ -16,17 +16,12 @@ from app.auth_settings import AuthSettings, ProviderSettings
 from app.cli.tokens import tokens
 from app.cli.users import users
 from tests.client import bearer
-from tests.evidence import Rows, assert_problem
+from tests.evidence import assert_problem
 from tests.fixtures import SECRET
 
 ROOT = Path(__file__).parents[2]
 DOOR = "/conversations"
 NOBODY = "nobody.was.ever.here@example.com"
-
-
-@pytest.fixture(scope="module")
-def rows(settings):
-    return Rows(settings.database_owner_url)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from typing import Any, get_args, get_type_hints
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -31,7 +30,7 @@ from app.streaming.answer import Answer
 from app.streaming.run import Ticket
 from app.transcript import Turn
 from tests.client import Client
-from tests.evidence import Rows
+from tests.evidence import Rows, statements_of
 
 NOT_OWNERS = ("", None, 7, b"a@example.com", [], object())
 
@@ -171,14 +170,8 @@ def working(parley):
 @pytest.fixture
 def statements(database):
     """What reaches PostgreSQL."""
-    seen = []
-
-    def note(_connection, _cursor, statement, *_):
-        seen.append(statement)
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(database.engine, "before_cursor_execute", note)
+    with statements_of(database) as seen:
+        yield seen
 
 
 def repository_kinds(kind=Repository):

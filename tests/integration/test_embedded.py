@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import redis
 
 from app.embedded import main, servers
 from app.errors import SettingsError, SetupError
+from tests.streams import until
 
 ROOT = Path(__file__).parents[2]
 GIVEN = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "POSTGRES_HOST")
@@ -28,6 +28,16 @@ def data():
     """One data directory for all tests of this file: each leaves its servers stopped."""
     with tempfile.TemporaryDirectory(prefix="parley-embedded-") as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def running():
+    """A data directory and the URLs of its servers, for tests that leave them alone."""
+    with (
+        tempfile.TemporaryDirectory(prefix="parley-embedded-") as folder,
+        servers(Path(folder), {}) as urls,
+    ):
+        yield Path(folder), urls
 
 
 @pytest.fixture
@@ -82,30 +92,23 @@ def are_alive(urls):
         return database, False
 
 
-def wait_until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-
-
-def test_both_roles_are_plain_and_the_application_does_not_own(data):
-    with servers(data, {}) as urls:
-        found = rows(
-            urls["DATABASE_URL"],
-            "SELECT rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb FROM pg_roles"
-            " WHERE rolname LIKE 'parley%%' ORDER BY rolname",
-        )
-        rights = rows(
-            urls["DATABASE_URL"],
-            "SELECT current_user, current_database(), pg_has_role('parley_owner', 'MEMBER'),"
-            " has_schema_privilege('public', 'USAGE'), has_schema_privilege('public', 'CREATE')",
-        )
-        owner = rows(
-            urls["DATABASE_OWNER_URL"],
-            "SELECT current_user, pg_get_userbyid(datdba), has_schema_privilege('public', 'CREATE')"
-            " FROM pg_database WHERE datname = current_database()",
-        )
+def test_both_roles_are_plain_and_the_application_does_not_own(running):
+    urls = running[1]
+    found = rows(
+        urls["DATABASE_URL"],
+        "SELECT rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb FROM pg_roles"
+        " WHERE rolname LIKE 'parley%%' ORDER BY rolname",
+    )
+    rights = rows(
+        urls["DATABASE_URL"],
+        "SELECT current_user, current_database(), pg_has_role('parley_owner', 'MEMBER'),"
+        " has_schema_privilege('public', 'USAGE'), has_schema_privilege('public', 'CREATE')",
+    )
+    owner = rows(
+        urls["DATABASE_OWNER_URL"],
+        "SELECT current_user, pg_get_userbyid(datdba), has_schema_privilege('public', 'CREATE')"
+        " FROM pg_database WHERE datname = current_database()",
+    )
     assert found == [
         ("parley_app", False, False, False, False),
         ("parley_owner", False, False, False, True),
@@ -114,25 +117,25 @@ def test_both_roles_are_plain_and_the_application_does_not_own(data):
     assert owner == [("parley_owner", "parley_owner", True)]
 
 
-def test_postgresql_keeps_its_promises_and_redis_is_a_cache_only(data):
-    with servers(data, {}) as urls:
-        durable = [rows(urls["DATABASE_URL"], f"SHOW {name}") for name in ("fsync", "TimeZone")]
-        with redis.Redis.from_url(urls["REDIS_URL"], decode_responses=True) as client:
-            names = ("save", "appendonly", "maxmemory", "maxmemory-policy")
-            settings = [client.config_get(name)[name] for name in names]
+def test_postgresql_keeps_its_promises_and_redis_is_a_cache_only(running):
+    urls = running[1]
+    durable = [rows(urls["DATABASE_URL"], f"SHOW {name}") for name in ("fsync", "TimeZone")]
+    with redis.Redis.from_url(urls["REDIS_URL"], decode_responses=True) as client:
+        names = ("save", "appendonly", "maxmemory", "maxmemory-policy")
+        settings = [client.config_get(name)[name] for name in names]
     assert durable == [[("on",)], [("UTC",)]]
     assert settings == ["", "no", str(256 * 2**20), "allkeys-lru"]
 
 
-def test_a_wrong_password_opens_neither(data):
-    with servers(data, {}) as urls:
-        _, _, place = urls["DATABASE_URL"].rpartition("@")
-        with pytest.raises(psycopg2.OperationalError, match="password"):
-            psycopg2.connect(f"postgresql://parley_app:guess@{place}")
-        _, _, place = urls["REDIS_URL"].rpartition("@")
-        stranger = redis.Redis.from_url(f"redis://{place}")
-        with stranger, pytest.raises(redis.AuthenticationError):
-            stranger.ping()
+def test_a_wrong_password_opens_neither(running):
+    data, urls = running
+    _, _, place = urls["DATABASE_URL"].rpartition("@")
+    with pytest.raises(psycopg2.OperationalError, match="password"):
+        psycopg2.connect(f"postgresql://parley_app:guess@{place}")
+    _, _, place = urls["REDIS_URL"].rpartition("@")
+    stranger = redis.Redis.from_url(f"redis://{place}")
+    with stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
     assert (data / "passwords.json").stat().st_mode & 0o777 == 0o600
 
 
@@ -164,16 +167,17 @@ def test_an_exception_in_the_block_stops_both(data):
     assert are_alive(urls) == (False, False)
 
 
-def test_a_second_start_in_the_same_directory_is_refused(data):
-    with servers(data, {}) as urls:
-        with pytest.raises(SetupError, match="Another program"), servers(data, {}):
-            pass
-        assert are_alive(urls) == (True, True)
+def test_a_second_start_in_the_same_directory_is_refused(running):
+    data, urls = running
+    with pytest.raises(SetupError, match="Another program"), servers(data, {}):
+        pass
+    assert are_alive(urls) == (True, True)
 
 
-def test_a_second_launcher_says_why_it_does_not_start(data, bare_environ, capfd):
-    with servers(data, {}):
-        assert main(["--data", str(data), "true"]) == 1
+def test_a_second_launcher_says_why_it_does_not_start(running, bare_environ, capfd):
+    data, urls = running
+    assert main(["--data", str(data), "true"]) == 1
+    assert are_alive(urls) == (True, True)
     assert "Another program is running the embedded servers" in capfd.readouterr().err
 
 
@@ -261,7 +265,7 @@ def test_a_start_after_everything_was_killed_recovers(launch, data):
     launcher.wait()
     for name in ("postgresql", "redis"):
         os.kill(int((data / f"{name}.pid").read_text()), signal.SIGKILL)
-    wait_until(lambda: are_alive(first) == (False, False))
+    until(lambda: are_alive(first) == (False, False), seconds=30)
     with servers(data, {}) as urls:
         assert are_alive(urls) == (True, True)
 
@@ -272,6 +276,6 @@ def test_the_program_does_not_outlive_a_killed_launcher(launch, data):
     program = int(launcher.stdout.readline())
     launcher.kill()
     launcher.wait()
-    wait_until(lambda: not Path(f"/proc/{program}").exists())
+    until(lambda: not Path(f"/proc/{program}").exists(), seconds=30)
     with servers(data, {}):
         pass

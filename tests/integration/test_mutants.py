@@ -4,7 +4,7 @@ from tests.mutants import ROOT, apply, patches, witnesses
 
 
 def test_every_wrong_build_can_still_be_made():
-    assert len(patches()) >= 14
+    assert len(patches()) >= 41
     unfit = {patch.name: apply(patch, ROOT, "--check").stderr for patch in patches()}
     assert {name: why for name, why in unfit.items() if why} == {}
 
@@ -14,4 +14,5 @@ def test_every_wrong_build_names_tests_that_there_are():
         assert witnesses(patch), patch.name
         for test in witnesses(patch):
             path, _, name = test.partition("::")
-            assert f"def {name}" in (ROOT / path).read_text(), (patch.name, test)
+            is_there = not name or f"def {name}(" in (ROOT / path).read_text()
+            assert is_there, (patch.name, test)

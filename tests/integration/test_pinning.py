@@ -3,7 +3,6 @@ deactivated user is out."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from uuid import uuid4
 
 import httpx2
@@ -15,17 +14,12 @@ from app.errors import IdentityError
 from app.services.identity import Identity
 from app.services.users import UserService
 from tests.api.routes import ROUTES, Place
-from tests.client import Client
-from tests.evidence import Rows
-from tests.tokens import claims, signed
+from tests.client import Client, at_once
+from tests.evidence import statements_of
+from tests.signing import claims, signed
 
 DOOR = "/conversations"
 MANY = 16
-
-
-@pytest.fixture(scope="module")
-def rows(settings):
-    return Rows(settings.database_owner_url)
 
 
 @pytest.fixture
@@ -76,18 +70,6 @@ def deactivate(parley):
             accounts.deactivate(email)
 
     return deactivate
-
-
-def at_once(work, items):
-    """What `work` gives for each item, all begun at the same moment."""
-    barrier = Barrier(len(items))
-
-    def begin(item):
-        barrier.wait()
-        return work(item)
-
-    with ThreadPoolExecutor(len(items)) as pool:
-        return list(pool.map(begin, items))
 
 
 def test_an_address_belongs_to_its_first_subject(is_in, pinned, email, subject):
@@ -226,17 +208,13 @@ def test_the_log_says_in_one_word_why_somebody_was_refused(
 
 
 def test_fifty_requests_look_at_the_users_row_once(make_app, email):
-    app, looks = make_app(), []
-
-    def note(_connection, _cursor, statement, *_rest):
-        looks.extend(["look"] * ("users" in statement))
-
-    event.listen(app.extensions["parley"].database.engine, "before_cursor_execute", note)
+    app = make_app()
     token = signed(claims(email=email, sub=email))
     http = app.test_client()
-    for _ in range(50):
-        assert http.get(DOOR, headers={"Authorization": f"Bearer {token}"}).status_code == 200
-    assert len(looks) == 1
+    with statements_of(app.extensions["parley"].database) as sent:
+        for _ in range(50):
+            assert http.get(DOOR, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    assert len([statement for statement in sent if "users" in statement]) == 1
 
 
 def test_the_token_of_a_deactivated_user_changes_nothing(database, rows, deactivate, email):

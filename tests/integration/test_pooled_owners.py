@@ -15,16 +15,10 @@ from sqlalchemy.exc import DBAPIError
 
 from app.database import Database
 from app.errors import UnavailableError
-from tests.evidence import Rows
 from tests.pgbouncer import CONNECTIONS, left_behind, needs_pgbouncer, pgbouncer
 
 USERS = 1_000
 REQUESTS = int(os.environ.get("POOLED_REQUESTS", "2000"))
-
-
-@pytest.fixture(scope="module")
-def rows(app, settings):
-    return Rows(settings.database_owner_url)
 
 
 def test_the_owner_does_not_survive_in_the_pooled_connection(settings, crowd):

@@ -13,15 +13,8 @@ from app.services.identity import Identity
 from app.services.runs import RunService
 from app.streaming.runner import REAP_SECONDS
 from tests.client import Client
-from tests.evidence import Rows
 from tests.responders import Gate
 from tests.streams import frames, until
-
-
-@pytest.fixture(scope="module")
-def rows(app, settings):
-    """Rows as the tables' owner sees them."""
-    return Rows(settings.database_owner_url)
 
 
 class Asked:

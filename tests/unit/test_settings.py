@@ -44,32 +44,6 @@ def test_every_fault_is_reported_at_once_by_name():
     assert "DB_POOL_SIZE: must be a number." in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    "secret", ["short", "x" * 31, "a" * 64, "changeme-000000000000000000000000", "12" * 32]
-)
-def test_a_short_or_guessable_secret_is_refused(secret):
-    assert "SERVICE_AUTH_SECRET" in faults_of(SERVICE_AUTH_SECRET=secret)
-
-
-def test_several_secrets_are_filed_by_key_id():
-    settings = Settings.from_environ(
-        GOOD | {"SERVICE_AUTH_SECRETS": f"new:{SECRET}1,old:{SECRET}2"}
-    )
-    assert settings.auth.secrets == {"new": f"{SECRET}1", "old": f"{SECRET}2", "": SECRET}
-
-
-def test_secrets_without_an_id_are_refused():
-    assert "SERVICE_AUTH_SECRETS" in faults_of(SERVICE_AUTH_SECRETS=SECRET)
-
-
-def test_a_value_can_come_from_a_file(tmp_path):
-    secret = tmp_path / "secret"
-    secret.write_text(f"{SECRET}\n")
-    named = {name: value for name, value in GOOD.items() if name != "SERVICE_AUTH_SECRET"}
-    settings = Settings.from_environ(named | {"SERVICE_AUTH_SECRET_FILE": str(secret)})
-    assert settings.auth.secrets == {"": SECRET}
-
-
 def test_a_file_that_is_not_there_is_a_fault_of_the_variable_that_names_it():
     assert "OPENAI_API_KEY_FILE" in faults_of(OPENAI_API_KEY_FILE="/nowhere/key")
 
@@ -96,6 +70,16 @@ def test_a_redis_url_turns_the_cache_on_and_a_flag_turns_it_off():
     assert not Settings.from_environ(named | {"ENABLE_REDIS_CACHE": "false"}).uses_redis
     assert "ENABLE_REDIS_CACHE" in faults_of(ENABLE_REDIS_CACHE="perhaps")
     assert "REDIS_URL" in faults_of(REDIS_URL="http://cache")
+
+
+def test_a_redis_over_tls_has_to_prove_itself():
+    for foul in (
+        "ssl_cert_reqs=none", "ssl_cert_reqs=optional", "ssl_check_hostname=false",
+        "db=1&ssl_cert_reqs=None", "ssl_check_hostname=False", "ssl_check_hostname=0",
+    ):  # fmt: skip
+        assert set(faults_of(REDIS_URL=f"rediss://cache?{foul}")) == {"REDIS_URL"}, foul
+    strict = "rediss://cache?ssl_cert_reqs=required&ssl_check_hostname=true&ssl_ca_certs=/ca.pem"
+    assert Settings.from_environ(GOOD | {"REDIS_URL": strict}).redis_url == strict
 
 
 def test_no_secret_shows_in_a_settings_object():
@@ -142,6 +126,6 @@ def test_an_origin_is_named_as_browsers_send_it_and_no_pattern():
         "https://example.com/", "https://example.com/chat", "https://user@example.com", "https://",
         "ftp://example.com", "https://example.com:port", "https://Example.com", ".*",
         "https://example.com?x", "https://example.com|https://evil.example", "https://exa mple.com",
-        "https://a.example,*",
+        "https://a.example,*", "https://..", "https://a..b", "https://.a", "https://a.",
     ):  # fmt: skip
         assert set(faults_of(CORS_ORIGINS=foul)) == {"CORS_ORIGINS"}, foul

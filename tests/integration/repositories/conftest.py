@@ -3,11 +3,11 @@
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event
 
 from app.repositories.conversations import ConversationRepository
 from app.repositories.messages import MessageRepository
 from app.repositories.users import UserRepository
+from tests.evidence import statements_of
 
 
 @pytest.fixture
@@ -83,14 +83,8 @@ def letters(conversations):
 @pytest.fixture
 def statements(database):
     """What reaches the database, statement by statement."""
-    seen = []
-
-    def note(_connection, _cursor, statement, *_rest):
-        seen.append(statement)
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(database.engine, "before_cursor_execute", note)
+    with statements_of(database) as seen:
+        yield seen
 
 
 def _say(messages, conversation, fields):

@@ -221,3 +221,9 @@ def test_letters_beyond_ascii_before_the_at_are_taken_where_that_is_set():
         service({"": SECRET}).verify(token)
     identity = service({"": SECRET}, allow_unicode_local=True).verify(token)
     assert identity.user_email == "müller@xn--bcher-kva.example"
+
+
+def test_names_in_any_script_are_shown_as_they_are(tokens):
+    persian, family = "می\u200cخواهم", "Zoë\u00a0👩\u200d👩\u200d👧"
+    identity = tokens.verify(signed(claims(name=persian, dept=family, sid="")))
+    assert (identity.name, identity.dept, identity.sid) == (persian, family, None)

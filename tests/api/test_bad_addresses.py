@@ -3,11 +3,9 @@
 import base64
 import json
 from urllib.parse import quote
-from uuid import uuid4
 
 import pytest
 
-from tests.client import Client
 from tests.evidence import assert_problem, pointers
 
 from .routes import MESSAGES, ONE
@@ -16,21 +14,7 @@ NOTHING = "0190b2a4-0000-7000-8000-00000000000a"
 SAID = {"role": "user", "content": "Hello"}
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 
-
-@pytest.fixture(scope="module")
-def person(app):
-    """Somebody with a conversation."""
-    client = Client(app, f"{uuid4().hex}@example.com")
-    client.home = client.create("Hello", "Good morning")["id"]
-    return client
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_stored(rows, person):
-    """Holds for every test of this file."""
-    before = rows.of(person.email)
-    yield
-    assert rows.of(person.email) == before
+pytestmark = pytest.mark.usefixtures("nothing_is_stored")
 
 
 ODD_IDS = (

@@ -3,12 +3,10 @@
 import json
 import socket
 from http.client import HTTPResponse
-from uuid import uuid4
 
 import httpx2
 import pytest
 
-from tests.client import Client
 from tests.evidence import assert_problem, pointers
 
 from .routes import MESSAGES, ONE, ROUTES
@@ -26,21 +24,7 @@ every_endpoint = pytest.mark.parametrize(
 )
 MAX_BODY = 8_000_000
 
-
-@pytest.fixture(scope="module")
-def person(app):
-    """Somebody with a conversation."""
-    client = Client(app, f"{uuid4().hex}@example.com")
-    client.home = client.create("Hello", "Good morning")["id"]
-    return client
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_stored(rows, person):
-    """Holds for every test of this file."""
-    before = rows.of(person.email)
-    yield
-    assert rows.of(person.email) == before
+pytestmark = pytest.mark.usefixtures("nothing_is_stored")
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""Somebody to whom nothing may happen."""
+
+from uuid import uuid4
+
+import pytest
+
+from tests.client import Client
+
+
+@pytest.fixture(scope="module")
+def person(app):
+    """Somebody with a conversation."""
+    client = Client(app, f"{uuid4().hex}@example.com")
+    client.home = client.create("Hello", "Good morning")["id"]
+    return client
+
+
+@pytest.fixture
+def nothing_is_stored(rows, person):
+    """Holds for every test that uses it."""
+    before = rows.of(person.email)
+    yield
+    assert rows.of(person.email) == before

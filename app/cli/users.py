@@ -5,7 +5,13 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from ..errors import InvalidAddressError, RecordNotFoundError, SettingsError, UnavailableError
+from ..errors import (
+    InvalidAddressError,
+    RecordNotFoundError,
+    SettingsError,
+    SetupError,
+    UnavailableError,
+)
 from ..json_text import dumps, loads
 from ..services.accounts import AccountService
 
@@ -82,7 +88,7 @@ def _accounts() -> Iterator[AccountService]:
     except SettingsError as error:
         lines = [f"{name} {' '.join(faults)}" for name, faults in error.faults.items()]
         raise click.ClickException(" ".join(lines)) from None
-    except UnavailableError as error:
+    except (SetupError, UnavailableError) as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy.exc import ProgrammingError
+
 from ..addresses import canonical_email, is_visitor, visitor_owner
 from ..clock import midnight, now
 from ..database import Database
-from ..errors import InvalidAddressError
+from ..errors import InvalidAddressError, SetupError
 from ..ids import parse_id
 from ..repositories.users import UserRepository
 
@@ -81,9 +83,12 @@ class AccountService:
         self._change(address, daily_quota=messages)
 
     def _change(self, address: str, **values: object) -> None:
-        with self._database.statement(self._owner(address)) as session:
-            data = {**values, "updated_at": now()}
-            UserRepository(session).update(where={"email": session.owner}, data=data)
+        data = {**values, "updated_at": now()}
+        try:
+            with self._database.statement(self._owner(address)) as session:
+                UserRepository(session).update(where={"email": session.owner}, data=data)
+        except ProgrammingError:
+            raise SetupError("DATABASE_OWNER_URL must name the tables' owner.") from None
 
     def _owner(self, address: str) -> str:
         if is_visitor(address):

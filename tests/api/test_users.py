@@ -169,6 +169,14 @@ def test_without_the_owners_url_or_the_database_a_command_says_so(make_app):
     assert (code, "is not available" in message) == (1, True)
 
 
+def test_with_the_applications_own_role_a_change_says_whose_is_needed(make_app, settings, client):
+    client.create("Hello")
+    code, message = _failure(
+        make_app(database_owner_url=settings.database_url), users, "deactivate", client.email
+    )
+    assert (code, message) == (1, "Error: DATABASE_OWNER_URL must name the tables' owner.")
+
+
 def test_the_application_itself_may_not_change_what_operators_change(database, client):
     client.create("Hello")
     for change in (

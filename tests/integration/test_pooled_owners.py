@@ -90,7 +90,7 @@ def url(request, settings):
 
 def test_a_thousand_users_over_two_connections_see_no_row_of_each_other(settings, crowd, url):
     size = CONNECTIONS if url == settings.database_url else 4 * CONNECTIONS
-    limits = {"db_pool_size": size, "db_max_overflow": 0, "db_pool_timeout": 60}
+    limits = {"db_pool_size": size, "db_max_overflow": 0, "db_pool_timeout": 600}
     database = Database.from_settings(replace(settings, database_url=url, **limits))
     seed = int(os.environ.get("POOLED_SEED", random.randrange(2**32)))
     dice = random.Random(seed)

@@ -12,9 +12,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ from .processes import ENDINGS, follow_parent, stop, write_private
 
 _PATIENCE = 60.0  # seconds for the server to answer /readyz
 _EMAIL = "you@example.com"
+_COMMANDS_NEED = ("DATABASE_", "POSTGRES_", "REDIS_URL", "SERVICE_AUTH_", "ALLOW_", "FLASK_APP")
 _KEYS = ("SERVICE_AUTH_SECRET", "SERVICE_AUTH_SECRETS")
 
 
@@ -45,6 +47,13 @@ def complete(environ: MutableMapping[str, str], data: Path) -> None:
     if not any(_is_set(environ, name) for name in _KEYS):
         day = clock.now().date().isoformat()
         environ["SERVICE_AUTH_SECRET"] = secret_of(day, data / "development-secret.json")
+
+
+def keep_environ(environ: Mapping[str, str], path: Path) -> None:
+    """Writes what commands beside the server need, for a shell to read; ours alone to see."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    needed = {name: value for name, value in environ.items() if name.startswith(_COMMANDS_NEED)}
+    write_private(path, "".join(f"export {n}={quote(v)}\n" for n, v in sorted(needed.items())))
 
 
 def secret_of(day: str, path: Path) -> str:
@@ -79,6 +88,7 @@ def main() -> int:
     data = Path(os.environ.get("PARLEY_DATA") or ".data")
     try:
         complete(os.environ, data)
+        keep_environ(os.environ, data / "environ")
         check_port(os.environ["HOST"], os.environ["PORT"])
         return _serve(data)
     except KeyboardInterrupt:
@@ -159,6 +169,7 @@ Parley is ready at {address} (Ctrl-C stops it).
   PostgreSQL     {_place("DATABASE_URL")}
   Redis          {_place("REDIS_URL")}
   data           {data}
+  commands       . {data / "environ"} && {sys.executable} -m flask users --help
   token          for {_EMAIL}, 12 hours:
 
 {token}

@@ -82,7 +82,7 @@ class Environ:
             return None
         match = _RATE.fullmatch(value)
         if match is None:
-            self.fault(name, "must read like 600/min (sec, min, hour, day), or none.")
+            self.fault(name, "must read like 600/minute (second, minute, hour, day), or none.")
             return None
         return f"{match[1]}/{_UNITS[match[2][0]]}"
 

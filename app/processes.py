@@ -227,7 +227,10 @@ def let_through(folder: Path) -> None:
     for passage in (folder, *folder.parents):
         mode = passage.stat().st_mode
         if not mode & 0o001:
-            print(f"parley: chmod o+x {passage}, as PostgreSQL can't run as root", file=sys.stderr)
+            print(
+                f"parley: let others through {passage} (o+x): PostgreSQL can't run as root",
+                file=sys.stderr,
+            )
             passage.chmod(mode | 0o001)
 
 

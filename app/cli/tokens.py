@@ -69,5 +69,7 @@ def _print(token: str) -> None:
     try:
         _services().tokens.verify(token)
     except IdentityError:
-        raise click.UsageError("The API would not take a token like that.") from None
+        raise click.UsageError(
+            "The API would not take a token like that (visitors: ALLOW_ANONYMOUS)."
+        ) from None
     click.echo(token)

@@ -1,8 +1,9 @@
 import socket
+import subprocess
 
 import pytest
 
-from app.development import check_port, complete, secret_of
+from app.development import check_port, complete, keep_environ, secret_of
 from app.errors import SettingsError
 
 
@@ -18,6 +19,21 @@ def test_a_secret_from_a_file_is_not_replaced(tmp_path):
     environ = {"SERVICE_AUTH_SECRET_FILE": "/run/secrets/auth"}
     complete(environ, tmp_path)
     assert "SERVICE_AUTH_SECRET" not in environ
+
+
+def test_commands_beside_the_server_find_what_was_chosen(tmp_path):
+    path, secret = tmp_path / "data" / "environ", 'it\'s $HOME `id`; "x"'
+    keep_environ({"SERVICE_AUTH_SECRET": secret, "REDIS_URL": "redis://r", "HOME": "/"}, path)
+    assert path.stat().st_mode & 0o077 == 0
+    shown = subprocess.run(
+        ["sh", "-c", f'. {path} && printf %s "$REDIS_URL $SERVICE_AUTH_SECRET"'],
+        env={},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout == f"redis://r {secret}"
+    assert "HOME=" not in path.read_text()
 
 
 def test_the_secret_stays_for_the_day_and_only_the_user_may_read_it(tmp_path):

@@ -22,10 +22,10 @@ test-mutants: $(READY) ## builds that are wrong on purpose: each must turn its t
 	@$(BIN)/python -m tests.mutants $(NAMES)
 
 test-faults: $(READY) ## the long forms: pools, addresses, requests and texts in their thousands, then test-mutants
-	@POOLED_REQUESTS=50000 $(BIN)/python -m pytest -q tests/integration/test_pooled_owners.py tests/integration/test_pgbouncer.py
-	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -q tests/unit/test_addresses.py
+	@POOLED_REQUESTS=50000 $(BIN)/python -m pytest -q -n $(WORKERS) tests/integration/test_pooled_owners.py tests/integration/test_pgbouncer.py
+	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -q -n $(WORKERS) tests/unit/test_addresses.py
 	@SCHEMATHESIS_EXAMPLES=200 $(BIN)/python -m pytest -q -rP tests/api/test_schemathesis.py
-	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -q tests/api/test_text.py tests/integration/cache
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -q -n $(WORKERS) tests/api/test_text.py tests/integration/cache
 	@$(MAKE) test-mutants
 
 bench: $(READY) ## what row-level security costs, beside the same statements without it

@@ -150,7 +150,7 @@ class MessageRepository(Repository[Message]):
         preview: str,
         run: NewRun | None = None,
     ) -> list[Any]:
-        """Appends in one statement: a row a message, with the conversation's new state.
+        """Appends in one round trip: a row a message, with the conversation's new state.
 
         No rows: the conversation is absent, somebody else's or in the trash, or the run is not
         allowed. AlreadySentError: a client_message_id is taken; nothing is stored.

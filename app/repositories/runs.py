@@ -181,7 +181,7 @@ class RunRepository(Repository[Run]):
         return rows[0] if rows else None
 
     def exhausted(self, allowance: Allowance) -> Any:
-        """Which part of an allowance is used up: a row of runs, messages and tokens."""
+        """Which part of an allowance is used up: a row of messages and tokens."""
         values = asdict(allowance) | {"owner": self.session.owner}
         return self.session.run(_USED_UP, values)[0]
 

@@ -53,9 +53,9 @@ limit_request_field_size = 8300  # the longest token, and "Authorization: Bearer
 
 
 def post_fork(_arbiter: Any, worker: Any) -> None:
-    """Let psycopg2 wait as greenlets do: its C code knows nothing of gevent."""
+    """Refuse in our own words, and let psycopg2 wait as greenlets do."""
     worker.handle_error = partial(_refuse, worker)
-    if worker_class == "gevent":
+    if worker_class == "gevent":  # psycopg2's C code knows nothing of it
         from psycogreen.gevent import patch_psycopg
 
         patch_psycopg()

@@ -1,8 +1,8 @@
 """The message cache, strict form: a value counts only for the revision PostgreSQL has just named.
 
 The caller reads (version, rev) of the conversation from PostgreSQL in each request, where it also
-authorises; the cache saves reading and serialising the messages. Whatever is lost, late
-or swapped in Redis, a value that names another conversation, owner or revision is never served.
+authorises; the cache saves reading and serialising the messages. Whatever is lost, late or swapped
+in Redis, a value that names another conversation, owner or revision is never served.
 
 A value is one string at `h:<schema>:{<conversation id>}`:
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     text,
     true,
 )
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ..database import Model
@@ -23,6 +24,9 @@ from .types import At, CreatedAt, JsonObject, Words, one_of
 
 if TYPE_CHECKING:
     from .message import Message
+
+
+_SHOWN = "deleted_at IS NULL AND is_published"
 
 
 class Conversation(Model):
@@ -35,9 +39,24 @@ class Conversation(Model):
         Index(
             "ix_conversations_list",
             "user_email",
+            "is_archived",
             desc("updated_at"),
             desc("id"),
-            postgresql_where=text("deleted_at IS NULL AND is_published"),
+            postgresql_where=text(_SHOWN),
+        ),
+        Index(
+            "ix_conversations_pinned",
+            "user_email",
+            desc("updated_at"),
+            desc("id"),
+            postgresql_where=text(f"is_pinned AND {_SHOWN}"),
+        ),
+        Index(
+            "ix_conversations_trash",
+            "user_email",
+            desc("deleted_at"),
+            desc("id"),
+            postgresql_where=text("deleted_at IS NOT NULL"),
         ),
         Index("ix_conversations_tags", "tags", postgresql_using="gin"),
         Index("ix_conversations_metadata", "metadata", postgresql_using="gin"),
@@ -61,6 +80,9 @@ class Conversation(Model):
     )
     title: Mapped[Words | None]
     title_source: Mapped[Words] = mapped_column(server_default=text("'auto'"))
+    title_words: Mapped[str] = mapped_column(
+        TSVECTOR, server_default=text("''::tsvector"), deferred=True
+    )
     preview: Mapped[Words | None]
     mode: Mapped[Words | None]
     model: Mapped[Words | None]

@@ -69,11 +69,12 @@ SELECT revision FROM gone
 _CREATE = """
 WITH made AS (
     INSERT INTO conversations (
-        id, user_email, title, title_source, mode, model, system_prompt, tags, metadata,
-        source, source_id)
+        id, user_email, title, title_source, title_words, mode, model, system_prompt, tags,
+        metadata, source, source_id)
     VALUES (
-        %(id)s, %(owner)s, %(title)s, %(title_source)s, %(mode)s, %(model)s,
-        %(system_prompt)s, %(tags)s::text[], %(metadata)s::jsonb, %(source)s, %(source_id)s)
+        %(id)s, %(owner)s, %(title)s, %(title_source)s, %(title_words)s::tsvector, %(mode)s,
+        %(model)s, %(system_prompt)s, %(tags)s::text[], %(metadata)s::jsonb, %(source)s,
+        %(source_id)s)
     ON CONFLICT (user_email, source, source_id) DO NOTHING
     RETURNING id)
 SELECT id FROM made

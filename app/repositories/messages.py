@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from ..errors import AlreadySentError
 from ..json_text import dumps
 from ..models import Message
+from ..search_words import search_words
 from ..transcript import Role, Status, Turn
 from .base import Repository
 from .runs import IN_TURN, IS_ALLOWED, Allowance
@@ -29,6 +30,8 @@ changed AS (
         rev = gen_random_uuid(),
         active_leaf_id = %(leaf_id)s,
         title = coalesce(c.title, %(title)s),
+        title_words = CASE
+            WHEN c.title IS NULL THEN %(title_words)s::tsvector ELSE c.title_words END,
         preview = %(preview)s,
         updated_at = greatest(c.updated_at, clock_timestamp())
     FROM locked WHERE c.id = locked.id
@@ -163,6 +166,7 @@ class MessageRepository(Repository[Message]):
             "tokens": sum(message.tokens_used or 0 for message in messages),
             "leaf_id": messages[-1].id,
             "title": title,
+            "title_words": search_words(title or ""),
             "preview": preview,
         }
         try:

@@ -13,6 +13,7 @@ from ..ids import new_id, parse_id
 from ..json_text import dumps, loads
 from ..repositories.conversations import ConversationRepository, ListCursor
 from ..repositories.messages import MessageRepository
+from ..search_words import search_words
 from ..transcript import Turn
 from .history import HistoryService, Reading
 from .messages import Appended, Draft, MessageService
@@ -159,8 +160,7 @@ class ConversationService:
     def update(self, owner: str, reference: str, fields: Mapping[str, Any]) -> Any:
         """Changes title, mode, tags or metadata, which reorders no list; the changed record."""
         conversation_id = self.find(owner, reference)
-        named = {"title_source": "user"} if "title" in fields else {}
-        data = {**fields, **named, "revision": {"increment": 1}, "rev": new_id()}
+        data = {**fields, **_named(fields), "revision": {"increment": 1}, "rev": new_id()}
         where = {"id": conversation_id, "deleted_at": None}
         with self._database.statement(owner) as session:
             conversations = ConversationRepository(session)
@@ -201,11 +201,18 @@ def _new_conversation(fields: Mapping[str, Any], source: Source | None) -> dict[
         "id": new_id(),
         **{name: fields.get(name) for name in optional},
         "title_source": "user" if fields.get("title") else "auto",
+        "title_words": search_words(fields.get("title") or ""),
         "tags": list(fields.get("tags") or ()),
         "metadata": dumps(fields.get("metadata") or {}).decode(),
         "source": source and source.name,
         "source_id": source and source.id,
     }
+
+
+def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What goes with a title that the user gives."""
+    title = fields.get("title")
+    return {"title_source": "user", "title_words": search_words(title)} if title else {}
 
 
 def _encode_cursor(row: Any) -> str:

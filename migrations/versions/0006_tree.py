@@ -4,14 +4,14 @@ A conversation's row is written with every message, so that each index of it cos
 the words of a title stand in none. Looking through the titles of one owner is quick enough.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from flask import current_app
 from sqlalchemy.dialects import postgresql
-
-from app.search_words import search_words
 
 revision = "0006"
 down_revision = "0005"
@@ -40,6 +40,7 @@ def upgrade() -> None:
             nullable=False,
         ),
     )
+    search_words = _search_words()
     for row in _titled(op.get_bind()):
         values = {"id": row.id, "words": search_words(row.title)}
         op.get_bind().exec_driver_sql(WORDS, values)
@@ -65,6 +66,13 @@ def _create_index(name: str, *columns: Any, where: str) -> None:
         ["user_email", *columns],
         postgresql_where=sa.text(where),
     )
+
+
+def _search_words() -> Callable[[str], str]:
+    """The application's own, by whatever name its package is installed."""
+    package = type(current_app.extensions["parley"]).__module__.rpartition(".")[0]
+    search_words: Callable[[str], str] = import_module(".search_words", package).search_words
+    return search_words
 
 
 def _titled(connection: Any) -> Iterator[Any]:

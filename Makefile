@@ -28,8 +28,8 @@ test-faults: $(READY) ## the long forms: pools, addresses, requests and texts in
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -q -n $(WORKERS) tests/api/test_text.py tests/integration/cache
 	@$(MAKE) test-mutants
 
-bench: $(READY) ## what row-level security costs, beside the same statements without it
-	@folder=$$(mktemp -d) && $(BIN)/python -m app.embedded --data $$folder -- $(BIN)/python -m benchmarks.row_level_security; status=$$?; rm -rf $$folder; exit $$status
+bench: $(READY) ## what size costs, and what row-level security costs: the same work by turns (NAMES for one)
+	@folder=$$(mktemp -d) && $(BIN)/python -m app.embedded --data $$folder -- sh -ec 'for name in $(or $(NAMES),scale row_level_security); do $(BIN)/python -m benchmarks.$$name; done'; status=$$?; rm -rf $$folder; exit $$status
 
 check: lint ## lint, types, layers, and the unit tests within UNIT_SECONDS
 	@$(BIN)/mypy

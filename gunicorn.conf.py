@@ -35,6 +35,7 @@ bind = f"{os.environ.get('HOST') or '0.0.0.0'}:{_count('PORT', 8000)}"  # noqa: 
 timeout = 60
 graceful_timeout = 30
 keepalive = 5
+limit_request_line = 8190  # bytes; a search of 1,000 characters of any script may take more
 CLIENT_SECONDS = 30
 control_socket_disable = True
 accesslog = None

@@ -10,6 +10,8 @@
 from flask import Flask
 from flask_migrate import Migrate
 
+from .cli.conversations import conversations
+from .cli.stats import stats
 from .cli.tokens import tokens
 from .cli.users import users
 from .database import db
@@ -23,6 +25,7 @@ from .responders.base import (
     ReasoningDelta,
     Responder,
     TextDelta,
+    Titling,
     Usage,
 )
 from .settings import Settings
@@ -37,6 +40,7 @@ __all__ = [
     "Responder",
     "Settings",
     "TextDelta",
+    "Titling",
     "Usage",
     "create_app",
 ]
@@ -50,6 +54,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or Settings.from_environ()
     configure_logs(settings)
     app = Parley(settings=settings).application()
+    app.cli.add_command(conversations)
+    app.cli.add_command(stats)
     app.cli.add_command(tokens)
     app.cli.add_command(users)
     Migrate(app, db, directory=str(migrations_folder()))

@@ -11,6 +11,10 @@ ParleyError
 ├── RecordNotFoundError            absent or somebody else's: one answer for both
 ├── ConflictError                  true of the request, but not of the stored state
 │   ├── AlreadySentError           a message with this client id is stored already
+│   ├── AnswerWaitsError           an answer to the same question is being written
+│   ├── KeyReusedError             the key of a request came before with another request
+│   ├── StaleError                 a writer saw another revision; says the current one
+│   │   └── PreconditionError      … and said so in a condition of the request
 │   └── PayloadMismatchError       the same client id came with another payload
 ├── LimitError                     too much, too often; says when to come back
 │   └── QuotaError                 … today
@@ -103,6 +107,30 @@ class ConflictError(ParleyError):
 class AlreadySentError(ConflictError):
     code = "already_sent"
     message = "A message with this client_message_id is stored already."
+
+
+class AnswerWaitsError(ConflictError):
+    code = "answer_is_being_written"
+    message = "An answer to this question is being written."
+
+
+class KeyReusedError(ConflictError):
+    code = "idempotency_key_reused"
+    message = "This Idempotency-Key was used before with another request."
+
+
+class StaleError(ConflictError):
+    code = "stale_revision"
+
+    def __init__(self, *, number: int, tag: str) -> None:
+        """`number`, `tag`: the current revision."""
+        super().__init__(f"The conversation has changed since then: its revision is {number} now.")
+        self.number = number
+        self.tag = tag
+
+
+class PreconditionError(StaleError):
+    code = "precondition_failed"
 
 
 class PayloadMismatchError(ConflictError):

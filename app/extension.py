@@ -1,6 +1,5 @@
 """Parley in a Flask application: the composition root. All wiring is here."""
 
-import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,7 +12,18 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from . import models
-from .blueprints import chat, conversations, docs, fallback, health
+from .blueprints import (
+    chat,
+    compat_chatbot,
+    compat_rag,
+    conversations,
+    docs,
+    fallback,
+    health,
+    messages,
+    search,
+    stats,
+)
 from .blueprints.api import Api
 from .blueprints.errors import handle_errors
 from .cache.client import RedisClient
@@ -30,21 +40,29 @@ from .responders.registry import resolve
 from .services import Services
 from .services.accounts import AccountService
 from .services.answers import AnswerService
+from .services.bulk import BulkService
 from .services.chat import ChatLimits, ChatService
+from .services.compat import CompatService
 from .services.conversations import ConversationService
 from .services.health import HealthService
 from .services.history import HistoryService
 from .services.jwks import ProviderKeys
+from .services.lists import ListService
 from .services.messages import MessageService
+from .services.once import OnceService
 from .services.runs import RunService
 from .services.search import SearchService
+from .services.stats import LedgerService, StatsService
 from .services.tokens import TokenService
+from .services.trash import PurgeService, TrashService
+from .services.tree import TreeService
 from .services.users import UserService
-from .settings import Settings
+from .services.verification import VerificationService
+from .settings import PREFIX, Settings
 from .streaming.runner import Runner
 
-BLUEPRINTS = (conversations, chat, health, docs)
-_PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+BLUEPRINTS = (conversations, messages, chat, search, stats, health, docs)
+COMPAT = {"COMPAT_RAG_PREFIX": compat_rag, "COMPAT_CHATBOT_PREFIX": compat_chatbot}
 _NO_REDIS = "redis://127.0.0.1"  # never asked: the cache is off then
 
 
@@ -137,9 +155,31 @@ class Parley:
     @contextmanager
     def accounts(self) -> Iterator[AccountService]:
         """For operators' commands. Raises SettingsError when DATABASE_OWNER_URL is not set."""
-        with closing(Database.of_owner(self.owner_url(), self.settings)) as database:
+        with self._of_owner() as database:
             unicode = self.settings.auth.allow_unicode_local
             yield AccountService(database, allow_unicode_local=unicode)
+
+    @contextmanager
+    def ledger(self) -> Iterator[LedgerService]:
+        """As `accounts`: the usage ledger of all users."""
+        with self._of_owner() as database:
+            yield LedgerService(database)
+
+    @contextmanager
+    def verification(self) -> Iterator[VerificationService]:
+        """As `accounts`: whether all users' conversations hold together."""
+        with self._of_owner() as database:
+            unicode = self.settings.auth.allow_unicode_local
+            yield VerificationService(database, allow_unicode_local=unicode)
+
+    @contextmanager
+    def purge(self) -> Iterator[PurgeService]:
+        """As `accounts`: the trash of all users."""
+        with self._of_owner() as database:
+            yield PurgeService(database, self._history, days=self.settings.trash_days)
+
+    def _of_owner(self) -> closing[Database]:
+        return closing(Database.of_owner(self.owner_url(), self.settings))
 
     def _application(self) -> Flask:
         app = Flask(__package__ or "parley", static_folder=None)
@@ -155,7 +195,20 @@ class Parley:
         self._api = Api(app, url_prefix, version=health.running_version())
         for module in BLUEPRINTS:
             self._api.register_blueprint(module.blueprint)
+        self._serve_compat()
         app.register_blueprint(fallback.blueprint, url_prefix=url_prefix or None)
+
+    def _serve_compat(self) -> None:
+        """Existing clients' routes, where the settings want them. SettingsError: among ours."""
+        paths = [module.blueprint.url_prefix for module in BLUEPRINTS]
+        own = {path.split("/")[1] for path in paths if path}
+        for name, module in COMPAT.items():
+            prefix: str | None = getattr(self.settings, name.lower())
+            if prefix is None:
+                continue
+            if prefix.split("/")[1] in own:
+                raise SettingsError({name: ["begins like a route of Parley's own."]})
+            self._api.register_blueprint(module.blueprint, prefix)
 
     def _check_role(self) -> None:
         """A role that could walk around row-level security is refused; a store away is not."""
@@ -173,42 +226,56 @@ class Parley:
             enabled=settings.uses_redis,
         )
         messages = MessageService(database, max_message_bytes=settings.max_message_bytes)
-        history = HistoryService(database, cache)
-        conversations = ConversationService(database, history=history, messages=messages)
+        history = self._history = HistoryService(database, cache)
+        once = OnceService(database)
+        conversations = ConversationService(database, history=history, messages=messages, once=once)
+        tree = TreeService(
+            database, conversations=conversations, messages=messages, history=history, once=once
+        )
         runs = RunService(database)
         self.runner = Runner(runs.reap)
-        chosen = _responder(responder, settings, SearchService(database))
+        search = SearchService(database, conversations)
+        chosen = _responder(responder, settings, search)
         self._own_model: OpenAIResponder | None = None
         if isinstance(chosen, OpenAIResponder) and chosen is not responder:
             self._own_model = chosen
-        return Services(
-            chat=ChatService(
-                database,
-                conversations=conversations,
-                messages=messages,
-                history=history,
-                answers=AnswerService(database, self.runner),
-                runs=runs,
-                runner=self.runner,
-                responder=chosen,
-                limits=ChatLimits(
-                    max_history=settings.max_history,
-                    max_history_tokens=settings.max_history_tokens,
-                    max_answer_bytes=settings.max_answer_bytes,
-                    allowance=Allowance(
-                        runs_at_once=settings.max_runs_per_user,
-                        daily_messages=settings.daily_message_quota,
-                        daily_tokens=settings.daily_token_quota,
-                    ),
+        chat = ChatService(
+            database,
+            conversations=conversations,
+            messages=messages,
+            tree=tree,
+            history=history,
+            answers=AnswerService(database, self.runner),
+            runs=runs,
+            runner=self.runner,
+            responder=chosen,
+            limits=ChatLimits(
+                max_history=settings.max_history,
+                max_history_tokens=settings.max_history_tokens,
+                max_answer_bytes=settings.max_answer_bytes,
+                allowance=Allowance(
+                    runs_at_once=settings.max_runs_per_user,
+                    daily_messages=settings.daily_message_quota,
+                    daily_tokens=settings.daily_token_quota,
                 ),
             ),
+        )
+        return Services(
+            bulk=BulkService(once, history),
+            chat=chat,
+            compat=CompatService(database, chat=chat, conversations=conversations),
             conversations=conversations,
             health=HealthService(
                 database,
                 self.redis if settings.uses_redis else None,
                 expected_migration=newest_migration(),
             ),
+            lists=ListService(database),
+            search=search,
+            stats=StatsService(database),
             tokens=TokenService(settings.auth, self._provider_keys),
+            trash=TrashService(conversations),
+            tree=tree,
             users=UserService(database),
         )
 
@@ -255,6 +322,6 @@ def _responder(
 def _checked(prefix: str) -> str:
     """A prefix without a slash at its end."""
     plain = prefix.removesuffix("/")
-    if not _PREFIX.fullmatch(plain):
+    if not PREFIX.fullmatch(plain):
         raise SetupError(f"{prefix!r} is no prefix like /api: the root is the host's own.")
     return plain

@@ -8,6 +8,7 @@ overlapping pairs of characters. A lexeme is letters, digits and marks only: not
 import re
 from collections.abc import Iterator
 from itertools import islice
+from typing import NamedTuple
 from unicodedata import category, combining, decimal, normalize
 
 # PostgreSQL's limits, and what is safely below them: positions beyond 16,383 count as 16,383,
@@ -16,6 +17,8 @@ _LAST_POSITION = 16_383
 _POSITIONS_OF_A_LEXEME = 255
 _LONGEST_WORD = 255
 _BYTES_OF_LEXEMES = 1_000_000
+PLACES_CUT = "…"
+"""The lexeme, no word of any text, of texts in which not every word has all of its positions."""
 _WORDS_READ = 1_000_000  # a limit on time: some 6 MB of English
 _OVERHEAD_OF_A_LEXEME = 5  # its alignment, the number of its positions and the first of them
 
@@ -42,6 +45,7 @@ _UNSPACED = (
     "\u3400-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\U0001aff0-\U0001b16f\U00020000-\U0003ffff"
 )
 _RUN = re.compile(f"([{_UNSPACED}]+)|([^ {_UNSPACED}]+)")
+_WRITTEN = re.compile("[^ ]+")
 # Texts are read in pieces that end between words; a piece never has more than 32,768 characters.
 _PIECE = re.compile(r".{1,16384}[^\s。，、]{0,16384}", re.DOTALL)
 
@@ -90,11 +94,35 @@ def lexemes(text: str) -> Iterator[str]:
                 yield from _pairs(unspaced) if unspaced else (word[:_LONGEST_WORD],)
 
 
+class Located(NamedTuple):
+    """A lexeme, and where what it was folded from begins and ends in the text."""
+
+    lexeme: str
+    start: int
+    end: int
+
+
+def located(text: str) -> Iterator[Located]:
+    """What `lexemes` gives, each with its place; an accent's own character belongs to it."""
+    for piece in _PIECE.finditer(text):
+        parts = [_FOLDS[ord(character)] for character in piece.group()]
+        places = [piece.start() + n for n, part in enumerate(parts) for _ in part]
+        places.append(piece.end())
+        for written in _WRITTEN.finditer("".join(parts)):
+            yield from _located_in(written.group(), places[written.start() : written.end() + 1])
+
+
+def is_unspaced(lexeme: str) -> bool:
+    """Whether a lexeme is in a script that is written without spaces."""
+    run = _RUN.match(lexeme)
+    return run is not None and run[1] is not None
+
+
 def _placed(text: str) -> dict[str, str]:
     """Lexemes with their positions (`1,7,12`), within PostgreSQL's limits."""
     placed: dict[str, str] = {}
     repeated: dict[str, list[str]] = {}
-    room = _BYTES_OF_LEXEMES
+    room, position = _BYTES_OF_LEXEMES, 0
     for position, lexeme in enumerate(islice(lexemes(text), _WORDS_READ), 1):
         if lexeme not in placed:
             room -= len(lexeme.encode()) + _OVERHEAD_OF_A_LEXEME
@@ -105,7 +133,27 @@ def _placed(text: str) -> dict[str, str]:
             repeated.setdefault(lexeme, [placed[lexeme]]).append(str(position))
     for lexeme, positions in repeated.items():
         placed[lexeme] = ",".join(positions[:_POSITIONS_OF_A_LEXEME])
+    most = max(map(len, repeated.values()), default=0)
+    if position > _LAST_POSITION or most > _POSITIONS_OF_A_LEXEME:
+        placed[PLACES_CUT] = "1"
     return placed
+
+
+def _located_in(written: str, places: list[int]) -> Iterator[Located]:
+    """The lexemes of what stands between two spaces; `places` has one more: where it ends."""
+    folded = _normalised(written)
+    # Else characters were composed or sorted: each lexeme has the whole for its place, then.
+    is_in_step = folded == written.replace(_NON_JOINER, " ")
+    for run in _RUN.finditer(folded):
+        first, last = run.span()
+        width = 2 if run[1] else last - first
+        for start in range(first, max(first + 1, last - width + 1)):
+            end = min(start + width, last)
+            lexeme = folded[start:end][:_LONGEST_WORD]
+            if is_in_step:
+                yield Located(lexeme, places[start], max(places[end - 1] + 1, places[end]))
+            else:
+                yield Located(lexeme, places[0], max(places[-2] + 1, places[-1]))
 
 
 def _weight(lexeme: str) -> int:
@@ -115,7 +163,7 @@ def _weight(lexeme: str) -> int:
 
 def _is_telling(lexeme: str) -> bool:
     is_one_letter = len(lexeme) == 1 and lexeme.isascii() and lexeme.isalpha()
-    return not is_one_letter and lexeme not in _FUNCTION_WORDS
+    return not is_one_letter and lexeme not in _FUNCTION_WORDS and lexeme != PLACES_CUT
 
 
 def _pairs(run: str) -> list[str]:
@@ -137,8 +185,12 @@ _FOLDS = _Folds()
 
 
 def _fold(text: str) -> str:
-    """Words with spaces between them; a text without further work to do is ASCII."""
-    folded = text.translate(_FOLDS)
+    """Words with spaces between them."""
+    return _normalised(text.translate(_FOLDS))
+
+
+def _normalised(folded: str) -> str:
+    """What is left to do with neighbours when each character is folded: nothing in ASCII."""
     if folded.isascii():
         return folded
     if _NON_JOINER in folded:

@@ -13,6 +13,8 @@ from urllib.parse import quote
 from .auth_settings import AuthSettings
 from .environ import Environ
 
+PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+"""A path under which routes can stand: not the root."""
 _LABEL = r"[a-z0-9]+(-+[a-z0-9]+)*"
 _ORIGIN = re.compile(rf"https?://({_LABEL}(\.{_LABEL})*|\[[0-9a-f:]+\])(:[0-9]{{1,5}})?")
 _USUAL_PORT = re.compile(r"https:.*:443$|http:.*:80$")
@@ -53,6 +55,9 @@ class Settings:
     rate_limit_create: str | None = "60/minute"
     daily_message_quota: int | None = None
     daily_token_quota: int | None = None
+    trash_days: int = 30
+    compat_rag_prefix: str | None = "/compat/rag"
+    compat_chatbot_prefix: str | None = "/compat/chatbot"
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: int = 0
     log_level: str = "INFO"
@@ -108,6 +113,9 @@ def _settings(variables: Environ) -> Settings:
         rate_limit_create=variables.rate("RATE_LIMIT_CREATE", "60/minute"),
         daily_message_quota=variables.quota("DAILY_MESSAGE_QUOTA"),
         daily_token_quota=variables.quota("DAILY_TOKEN_QUOTA"),
+        trash_days=variables.count("TRASH_DAYS", 30, most=36_500),
+        compat_rag_prefix=_prefix(variables, "COMPAT_RAG_PREFIX", "/compat/rag"),
+        compat_chatbot_prefix=_prefix(variables, "COMPAT_CHATBOT_PREFIX", "/compat/chatbot"),
         cors_origins=_origins(variables),
         trusted_proxies=variables.count("TRUSTED_PROXIES", 0, least=0, most=10),
         log_level=variables.choice("LOG_LEVEL", "INFO", "DEBUG", "WARNING", "ERROR"),
@@ -147,6 +155,16 @@ def _redis_url(variables: Environ) -> str | None:
     if url and _UNPROVED.search(url):
         variables.fault("REDIS_URL", "must let the server's certificate be checked.")
     return url
+
+
+def _prefix(variables: Environ, name: str, default: str) -> str | None:
+    """A path of its own for other clients' routes; None where `none` is set."""
+    prefix = variables.text(name) or default
+    if prefix.lower() == "none":
+        return None
+    if not PREFIX.fullmatch(prefix):
+        variables.fault(name, f"must be a path like {default}, or none.")
+    return prefix
 
 
 def _origins(variables: Environ) -> tuple[str, ...]:

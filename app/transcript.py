@@ -1,4 +1,4 @@
-"""Transcript and Turn: the one in-memory form of a conversation.
+"""Transcript, Turn and Under: the one in-memory form of a conversation.
 
 Cache, responders, API, importers and exporters all speak it. A `Turn` is one message.
 """
@@ -17,7 +17,10 @@ Status = Literal["complete", "streaming", "interrupted", "failed", "cancelled"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One message as it is shown. `contexts` are the passages an answer was based on."""
+    """One message as it is shown. `contexts` are the passages an answer was based on.
+
+    `is_active`: it is of the branch that is shown.
+    """
 
     id: UUID
     seq: int
@@ -26,6 +29,7 @@ class Turn:
     content: str
     status: Status
     created_at: datetime
+    is_active: bool = True
     parts: Sequence[Mapping[str, Any]] | None = None
     client_message_id: str | None = None
     model: str | None = None
@@ -52,6 +56,13 @@ class Turn:
                 "created_at": parse(fields["created_at"]),
             }
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """The message that new ones follow; None: they begin anew, with a root of their own."""
+
+    parent_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ statement runs by turns as either role, on the same rows, for the same owner; th
 compared. Needs an embedded PostgreSQL, whose superuser makes that role.
 """
 
-import json
 import os
 import platform
 import random
@@ -16,23 +15,20 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import flask_migrate
-import psycopg2
 from sqlalchemy import event
-from sqlalchemy.engine import make_url
 
-from app import Settings, create_app
 from app.database import Database, OwnedSession
-from app.embedded import create_database
 from app.ids import new_id
+from app.repositories.appending import NewMessage
 from app.repositories.conversations import ConversationRepository
-from app.repositories.messages import MessageRepository, NewMessage
+from app.repositories.lists import ListRepository
+from app.repositories.messages import MessageRepository
 from app.search_words import any_of
+
+from .scratch import Scratch, scratch, url_with
 
 NAME, UNBOUND = "parley_benchmark", "parley_unbound"
 FILLED = {"users": 400, "conversations": 20, "messages": 15}  # a user's, a conversation's
@@ -67,7 +63,7 @@ def append(session: OwnedSession, place: Place) -> object:
 
 
 def list_page(session: OwnedSession, _place: Place) -> object:
-    return ConversationRepository(session).page(take=20, cursor=None)
+    return ListRepository(session).page("newest", {"is_archived": False}, take=20)
 
 
 def record(session: OwnedSession, place: Place) -> object:
@@ -101,63 +97,27 @@ STATEMENTS: tuple[Callable[[OwnedSession, Place], object], ...] = (
 @contextmanager
 def databases() -> Iterator[tuple[Database, Database, list[Place]]]:
     """The filled database as the application's role, as one with BYPASSRLS, and its places."""
-    environ = os.environ | {"SERVICE_AUTH_SECRET": secrets.token_urlsafe(40)}
-    environ |= {"SERVICE_AUTH_ISSUER": "benchmark", "SERVICE_AUTH_AUDIENCE": "benchmark"}
-    given = Settings.from_environ(environ | {"LOG_LEVEL": "ERROR", "REDIS_URL": ""})
     password = secrets.token_urlsafe(24)
     with ExitStack() as stack:
-        admin = stack.enter_context(closing(_connect(_admin_url(given))))
-        stack.callback(_drop, admin)
-        _drop(admin)
-        create_database(_plain(given.database_owner_url), name=NAME, app="parley_app")
-        admin.cursor().execute(
+        made = stack.enter_context(scratch(NAME))
+        made.run(f"DROP ROLE IF EXISTS {UNBOUND}")
+        made.run(
             f"CREATE ROLE {UNBOUND} LOGIN BYPASSRLS IN ROLE parley_app PASSWORD %s", [password]
         )
-        urls = {"database_url": given.database_url, "database_owner_url": given.database_owner_url}
-        there = {name: _url(url, database=NAME) for name, url in urls.items()}
-        settings = replace(given, db_slow_query_ms=60_000, **there)
-        places = _fill(settings)
-        unbound = _url(settings.database_url, username=UNBOUND, password=password)
-        bound = stack.enter_context(closing(Database.from_settings(settings)))
-        yield bound, stack.enter_context(closing(Database.of_owner(unbound, settings))), places
+        stack.callback(made.run, f"DROP ROLE {UNBOUND}")
+        url = url_with(made.settings.database_url, username=UNBOUND, password=password)
+        made.run(f"GRANT CONNECT ON DATABASE {NAME} TO {UNBOUND}")
+        stack.callback(made.run, f"REVOKE ALL ON DATABASE {NAME} FROM {UNBOUND}")
+        bound = stack.enter_context(closing(Database.from_settings(made.settings)))
+        unbound = stack.enter_context(closing(Database.of_owner(url, made.settings)))
+        yield bound, unbound, _fill(made)
 
 
-def _fill(settings: Settings) -> list[Place]:
-    app = create_app(settings)
-    with app.app_context():
-        flask_migrate.upgrade()
-    app.extensions["parley"].close()
-    with closing(_connect(_plain(settings.database_owner_url))) as owner:
-        cursor = owner.cursor()
-        cursor.execute(_FILL, FILLED)
-        cursor.execute("VACUUM ANALYZE")
-        cursor.execute("SELECT user_email, id::text FROM conversations ORDER BY user_email, id")
-        return [Place(email, UUID(number)) for email, number in cursor.fetchall()]
-
-
-def _drop(admin: Any) -> None:
-    admin.cursor().execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
-    admin.cursor().execute(f"DROP ROLE IF EXISTS {UNBOUND}")
-
-
-def _admin_url(settings: Settings) -> str:
-    passwords = json.loads(Path(os.environ["PARLEY_DATA"], "passwords.json").read_text())
-    url = _url(settings.database_owner_url, username="postgres", password=passwords["postgres"])
-    return _plain(url)
-
-
-def _url(url: str | None, **parts: str) -> str:
-    return make_url(url or "").set(**parts).render_as_string(hide_password=False)  # type: ignore[arg-type]
-
-
-def _plain(url: str | None) -> str:
-    return (url or "").replace("+psycopg2", "")
-
-
-def _connect(url: str) -> Any:
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    return connection
+def _fill(made: Scratch) -> list[Place]:
+    made.run(_FILL, FILLED)
+    made.run("VACUUM ANALYZE")
+    rows = made.run("SELECT user_email, id::text FROM conversations ORDER BY user_email, id")
+    return [Place(email, UUID(number)) for email, number in rows.fetchall()]
 
 
 def measured(bound: Database, unbound: Database, places: list[Place]) -> dict[str, list[Any]]:

@@ -25,7 +25,9 @@ _PROBLEMS = {
     400: "Not JSON, or JSON that can't be stored: NUL, half of a surrogate pair, too deep",
     401: "No bearer token, or none that holds",
     404: "Absent, or somebody else's: there is no difference",
-    409: "The same client id came before with other content",
+    409: "The same client id, or Idempotency-Key, came before with other content, or `revision` is "
+    "not the current one",
+    412: "The conversation is not in the state that If-Match names: `revision` is its state now",
     413: "The body, or one message in it, is too large",
     415: "The body is not application/json",
     422: "Fields are not valid: `errors` names each",
@@ -59,9 +61,9 @@ class Api(SmorestApi):  # type: ignore[misc]
         self.register_field(Timestamp, "string", "date-time")
         self.init_app(app)
 
-    def register_blueprint(self, blueprint: Blueprint) -> None:
-        """Serves a blueprint and describes it under its own tag."""
-        prefix = self._url_prefix + (blueprint.url_prefix or "")
+    def register_blueprint(self, blueprint: Blueprint, url_prefix: str | None = None) -> None:
+        """Serves a blueprint, under another prefix than its own if one is given; describes it."""
+        prefix = self._url_prefix + (url_prefix or blueprint.url_prefix or "")
         self._app.register_blueprint(blueprint, url_prefix=prefix or None)
         described = {"name": blueprint.name, "parameters": None}
         blueprint.register_views_in_doc(self, self._app, self.spec, **described)

@@ -35,10 +35,12 @@ class StrictParser(FlaskParser):
 
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"json": RAISE, "query": RAISE}  # noqa: RUF012
 
-    def load_json(self, req: Request, schema: Schema) -> Any:  # noqa: ARG002
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        if getattr(schema.Meta, "may_be_absent", False) and not whole_body(req):
+            return {}
         if not req.is_json:
             raise MediaTypeError
-        return read_json(_body(req))
+        return read_json(whole_body(req))
 
     def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:
         by_location: Mapping[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
@@ -115,11 +117,12 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
     ) -> None:
         """Adds to the documentation what follows from the form. OPTIONS is the fallback's."""
         view_func.provide_automatic_options = False
-        self.fails(*self._usual_problems(rule, view_func))(view_func)
+        whole = f"{self.url_prefix}{rule}"
+        self.fails(*self._usual_problems(whole, view_func))(view_func)
         name = f"{self.tag}_{endpoint or view_func.__name__}"
         manual = _apidoc(view_func).setdefault("manual_doc", {})
         manual |= {"operationId": name} | ({"security": []} if self.is_public else {})
-        options |= {"tags": [self.tag], "parameters": self._path_parameters(rule)}
+        options |= {"tags": [self.tag], "parameters": self._path_parameters(whole)}
         super().add_url_rule(rule, endpoint, view_func, **options)
 
     def _path_parameters(self, rule: str) -> list[dict[str, str]]:
@@ -155,8 +158,16 @@ def described(**headers: str) -> dict[str, Any]:
     }
 
 
-def _body(req: Request) -> bytes:
-    """The whole body. One sent in chunks is cut at the limit by werkzeug, not refused."""
+LONG_ADDRESS = {
+    "schema": TEXT,
+    "content_type": "text/html",
+    "description": "The address takes more than 8,190 bytes: the server's own answer",
+}
+NEXT = described(Link='The next page, with rel="next" (RFC 8288); none at the end.')
+
+
+def whole_body(req: Request) -> bytes:
+    """The body. One sent in chunks is cut at the limit by werkzeug, not refused."""
     try:
         body = req.get_data()
     except HTTPException:

@@ -1,4 +1,4 @@
-"""/conversations: own conversations, and what was said in them."""
+"""/conversations: own conversations."""
 
 from typing import Any
 
@@ -6,10 +6,7 @@ from flask import Response, url_for
 
 from ..json_text import dumps
 from ..schemas.conversations import (
-    APPEND_EXAMPLE,
     CONVERSATION_EXAMPLE,
-    AppendAnswer,
-    AppendRequest,
     ConversationCreate,
     ConversationPage,
     ConversationRecord,
@@ -17,33 +14,34 @@ from ..schemas.conversations import (
     ConversationWithMessages,
     DeleteAnswer,
     DeleteQuery,
-    ListQuery,
-    MessagePage,
-    MessagesQuery,
     ReadQuery,
 )
+from ..schemas.lists import BULK_EXAMPLE, BulkAnswer, BulkRequest, ListQuery
 from ..services.history import Reading
 from ..services.messages import Draft
-from .blueprint import Blueprint, described, json_response, page_link
+from ..services.once import Once
+from .blueprint import LONG_ADDRESS, NEXT, Blueprint, described, json_response, page_link
 from .current import owner, services
+from .once import keyed
+from .revisions import ETAG, NOT_MODIFIED, expected, revision_of, tagged, unless_known
 
 blueprint = Blueprint(
     "conversations",
     url_prefix="/conversations",
-    description="Own conversations and their messages",
+    description="Own conversations",
     parameters={"conversation_id": "The conversation's id, or the client's own id for it."},
 )
 _record = ConversationRecord()
 _PLACE = described(Location="Where the conversation is read.")
-_NEXT = described(Link='The next page, with rel="next" (RFC 8288); none at the end.')
 
 
 @blueprint.get("")
 @blueprint.arguments(ListQuery, location="query")
-@blueprint.response(200, ConversationPage, headers=_NEXT)
+@blueprint.response(200, ConversationPage, headers=NEXT)
+@blueprint.alt_response(414, **LONG_ADDRESS)
 def search(query: dict[str, Any]) -> Any:
-    """Own conversations, newest activity first"""
-    page = services.conversations.page(owner(), **query)
+    """Own conversations, newest activity first; or what lies in the trash"""
+    page = services.lists.page(owner(), **query)
     body = ConversationPage().dump(page)
     headers = page_link(cursor=page.next_cursor) if page.next_cursor else None
     return json_response(body, headers=headers)
@@ -53,81 +51,85 @@ def search(query: dict[str, Any]) -> Any:
 @blueprint.rate("create")
 @blueprint.fails(404, 409)
 @blueprint.arguments(ConversationCreate, example=CONVERSATION_EXAMPLE)
-@blueprint.response(201, ConversationWithMessages, headers=_PLACE)
+@blueprint.response(201, ConversationWithMessages, headers=_PLACE | ETAG)
 @blueprint.alt_response(
-    200, schema=ConversationWithMessages, description="Made before", headers=_PLACE
+    200, schema=ConversationWithMessages, description="Made before", headers=_PLACE | ETAG
 )
-def create(body: dict[str, Any]) -> Response:
+@keyed(blueprint)
+def create(body: dict[str, Any], once: Once | None) -> Response:
     """Make a conversation, with its first messages if there are any"""
     drafts = [Draft(**message) for message in body.pop("messages", ())]
     client_id = body.pop("client_id", None)
-    created = services.conversations.create(owner(), body, drafts, client_id=client_id)
+    created = services.conversations.create(owner(), body, drafts, client_id=client_id, once=once)
     address = url_for(".read", conversation_id=str(created.reading.record.id))
     status = 200 if created.is_replay else 201
-    return _written(created.reading, status=status, headers={"Location": address})
+    return written(created.reading, status=status, headers={"Location": address})
 
 
 @blueprint.get("/<string(maxlength=64):conversation_id>")
 @blueprint.arguments(ReadQuery, location="query")
-@blueprint.response(200, ConversationWithMessages)
+@blueprint.response(200, ConversationWithMessages, headers=ETAG)
+@blueprint.alt_response(304, **NOT_MODIFIED)
+@unless_known
 def read(query: dict[str, Any], conversation_id: str) -> Response:
-    """A conversation with the last messages of its active path"""
-    return _written(services.conversations.read(owner(), conversation_id, **query))
+    """A conversation with the last messages of the branch that is shown"""
+    return written(services.conversations.read(owner(), conversation_id, **query))
 
 
 @blueprint.patch("/<string(maxlength=64):conversation_id>")
+@blueprint.fails(409, 412)
 @blueprint.arguments(ConversationUpdate)
-@blueprint.response(200, ConversationRecord)
-def update(body: dict[str, Any], conversation_id: str) -> Any:
-    """Rename a conversation, or change its mode, tags or metadata"""
-    return services.conversations.update(owner(), conversation_id, body)
+@blueprint.response(200, ConversationRecord, headers=ETAG)
+@keyed(blueprint)
+def update(body: dict[str, Any], conversation_id: str, once: Once | None) -> Response:
+    """Rename, pin or archive a conversation, or change its mode, tags or metadata"""
+    condition = expected(body.pop("revision", None))
+    record = services.conversations.update(
+        owner(), conversation_id, body, expected=condition, once=once
+    )
+    return tagged(json_response(_record.dump(record)), revision_of(record))
 
 
 @blueprint.delete("/<string(maxlength=64):conversation_id>")
 @blueprint.arguments(DeleteQuery, location="query")
-@blueprint.response(200, DeleteAnswer)
-def delete(query: dict[str, Any], conversation_id: str) -> dict[str, Any]:
+@blueprint.fails(412)
+@blueprint.response(200, DeleteAnswer, headers=ETAG)
+def delete(query: dict[str, Any], conversation_id: str) -> Response:
     """Put a conversation into the trash, or delete it for good"""
-    remove = services.conversations.erase if query["permanent"] else services.conversations.trash
-    revision = remove(owner(), conversation_id)
-    return {"success": True, "id": conversation_id, "revision": revision}
+    answer = {"success": True, "id": conversation_id}
+    if query["permanent"]:
+        services.conversations.erase(owner(), conversation_id, expected=expected())
+        return json_response(answer | {"revision": None})
+    revision = services.conversations.trash(owner(), conversation_id, expected=expected())
+    return tagged(json_response(answer | {"revision": revision.number}), revision)
 
 
-@blueprint.get("/<string(maxlength=64):conversation_id>/messages")
-@blueprint.arguments(MessagesQuery, location="query")
-@blueprint.response(200, MessagePage, headers=_NEXT)
-def search_messages(query: dict[str, Any], conversation_id: str) -> Response:
-    """Messages of the active path, oldest first, a page from the end or around a message"""
-    page = services.conversations.turns(owner(), conversation_id, **query)
-    if not page.has_more:
-        return json_response({"messages": page.turns, "next_cursor": None})
-    way, edge = ("after", -1) if "after" in query else ("before", 0)
-    cursor = page.turns[edge].id
-    body = {"messages": page.turns, "next_cursor": cursor}
-    return json_response(body, headers=page_link(**{way: cursor}))
+@blueprint.post("/<string(maxlength=64):conversation_id>/restore")
+@blueprint.fails(412)
+@blueprint.response(200, ConversationRecord, headers=ETAG)
+@keyed(blueprint)
+def restore(conversation_id: str, once: Once | None) -> Response:
+    """Take a conversation out of the trash"""
+    record = services.trash.restore(owner(), conversation_id, expected=expected(), once=once)
+    return tagged(json_response(_record.dump(record)), revision_of(record))
 
 
-@blueprint.post("/<string(maxlength=64):conversation_id>/messages")
-@blueprint.fails(409)
-@blueprint.arguments(AppendRequest, example=APPEND_EXAMPLE)
-@blueprint.response(201, AppendAnswer)
-@blueprint.alt_response(200, schema=AppendAnswer, description="Stored before: nothing changed")
-def create_messages(body: dict[str, Any], conversation_id: str) -> Response:
-    """Store messages without asking a model"""
-    drafts = [Draft(**message) for message in body["messages"]]
-    appended = services.conversations.append(owner(), conversation_id, drafts)
-    answer = {
-        "conversation_id": appended.conversation_id,
-        "revision": appended.revision,
-        "messages": appended.turns,
-    }
-    return json_response(answer, status=200 if appended.is_replay else 201)
+@blueprint.post("/bulk")
+@blueprint.arguments(BulkRequest, example=BULK_EXAMPLE)
+@blueprint.response(200, BulkAnswer)
+@keyed(blueprint)
+def bulk(body: dict[str, Any], once: Once | None) -> Any:
+    """Change many conversations at once: up to 100 by their ids, or 1,000 by a filter"""
+    if "wanted" in body:
+        return services.bulk.change_where(owner(), **body, once=once)
+    return services.bulk.change(owner(), **body, once=once)
 
 
-def _written(
+def written(
     reading: Reading, *, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
     """The record with its messages, which are JSON already, spliced in."""
     record = dumps(_record.dump(reading.record))
     body = b'%b,"messages":%b}' % (record[:-1], reading.messages)
-    return json_response(body, status=status, headers=headers)
+    answer = json_response(body, status=status, headers=headers)
+    return tagged(answer, revision_of(reading.record))

@@ -19,8 +19,10 @@ from ..errors import (
     ModelError,
     ModelTimeoutError,
     ParleyError,
+    PreconditionError,
     RecordNotFoundError,
     SetupError,
+    StaleError,
     TooLargeError,
     UnavailableError,
     places,
@@ -39,6 +41,7 @@ STATUS: dict[type[ParleyError], HTTPStatus] = {
     IdentityError: HTTPStatus.UNAUTHORIZED,
     RecordNotFoundError: HTTPStatus.NOT_FOUND,
     ConflictError: HTTPStatus.CONFLICT,
+    PreconditionError: HTTPStatus.PRECONDITION_FAILED,
     LimitError: HTTPStatus.TOO_MANY_REQUESTS,
     ModelTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
     ModelError: HTTPStatus.BAD_GATEWAY,
@@ -99,12 +102,16 @@ def _parley_error(error: ParleyError) -> Response:
         members["errors"] = error.faults
     if isinstance(error, LimitError):
         members["reset_at"] = error.reset_at
+    if isinstance(error, StaleError):
+        members["revision"] = error.number
     return problem(status, error.code, str(error), headers=headers_of(error), **members)
 
 
 def headers_of(error: ParleyError) -> dict[str, str]:
     if isinstance(error, IdentityError):
         return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, StaleError):
+        return {"ETag": f'"{error.tag}"'}
     if isinstance(error, LimitError | UnavailableError):
         return {"Retry-After": str(error.retry_after)}
     return {}

@@ -34,7 +34,16 @@ def wanted_wire(named: str | None, accepted: MIMEAccept) -> str:
 def respond(events: Events, wire: str) -> Response:
     """The answer's events as an HTTP answer; closing it stops nothing."""
     started = cast(Started, next(events))
-    response = _FORMS[wire](started, events)
+    return _named(_FORMS[wire](started, events), started)
+
+
+def respond_whole(events: Events, form: Callable[[Started, Done], Any]) -> Response:
+    """The whole answer as JSON of another form; its problems are ours."""
+    started = cast(Started, next(events))
+    return _named(_whole(started, events, form), started)
+
+
+def _named(response: Response, started: Started) -> Response:
     response.headers["X-Conversation-Id"] = str(started.conversation_id)
     response.headers["X-Message-Id"] = str(started.message_id)
     return response
@@ -51,19 +60,26 @@ def _sse(started: Started, events: Events) -> Response:
 
 
 def _json(started: Started, events: Events) -> Response:
+    return _whole(started, events, _stored)
+
+
+def _whole(started: Started, events: Events, form: Callable[[Started, Done], Any]) -> Response:
     """The whole answer, or a problem that still names what was stored."""
     ending = [event for event in events if isinstance(event, Done | Failed)][-1]
-    stored: dict[str, Any] = {
+    if isinstance(ending, Done):
+        return json_response(form(started, ending))
+    error = _ERRORS.get(ending.error_class, ModelError)()
+    headers, stored = headers_of(error), _stored(started, ending)
+    return problem(status_of(error), error.code, ending.message, headers=headers, **stored)
+
+
+def _stored(started: Started, ending: Done | Failed) -> dict[str, Any]:
+    return {
         "conversation_id": started.conversation_id,
         "user_message_id": started.user_message_id,
         "revision": ending.revision or started.revision,
         "message": ending.turn,
     }
-    if isinstance(ending, Done):
-        return json_response(stored)
-    error = _ERRORS.get(ending.error_class, ModelError)()
-    headers = headers_of(error)
-    return problem(status_of(error), error.code, ending.message, headers=headers, **stored)
 
 
 _FORMS: dict[str, Callable[[Started, Events], Response]] = {

@@ -27,7 +27,7 @@ import orjson
 
 from .client import Failure, RedisClient
 
-SCHEMA = 1
+SCHEMA = 2
 """Raise it with every change to the shape of a value or of a message in it."""
 
 MAX_BYTES = 8 * 1024 * 1024

@@ -5,15 +5,10 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from ..errors import (
-    InvalidAddressError,
-    RecordNotFoundError,
-    SettingsError,
-    SetupError,
-    UnavailableError,
-)
+from ..errors import InvalidAddressError, RecordNotFoundError
 from ..json_text import dumps, loads
 from ..services.accounts import AccountService
+from .operators import plainly
 
 users = AppGroup(
     "users",
@@ -79,17 +74,12 @@ def set_quota(email: str, messages: int | None) -> None:
 def _accounts() -> Iterator[AccountService]:
     """The operator's service; what it raises becomes a line on stderr."""
     try:
-        with current_app.extensions["parley"].accounts() as accounts:
+        with plainly(), current_app.extensions["parley"].accounts() as accounts:
             yield accounts
     except InvalidAddressError as error:
         raise click.BadParameter(str(error), param_hint="EMAIL") from None
     except RecordNotFoundError:
         raise click.ClickException("Nobody with this address was ever here.") from None
-    except SettingsError as error:
-        lines = [f"{name} {' '.join(faults)}" for name, faults in error.faults.items()]
-        raise click.ClickException(" ".join(lines)) from None
-    except (SetupError, UnavailableError) as error:
-        raise click.ClickException(str(error)) from None
 
 
 def _word(value: object) -> str:

@@ -6,8 +6,8 @@ by a bearer token, never by a cookie. Where none is named, there is no word of i
 
 from flask import Response, current_app, request
 
-_SENT = "Authorization, Content-Type, X-Request-Id"
-_READ = "Link, Location, Retry-After, X-Conversation-Id, X-Message-Id, X-Request-Id"
+_SENT = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id"
+_READ = "ETag, Link, Location, Retry-After, X-Conversation-Id, X-Message-Id, X-Request-Id"
 _PREFLIGHT_SECONDS = "600"
 
 

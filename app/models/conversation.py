@@ -24,6 +24,8 @@ from .types import At, CreatedAt, JsonObject, Words, one_of
 
 if TYPE_CHECKING:
     from .message import Message
+    from .run import Run
+    from .user import User
 
 
 _SHOWN = "deleted_at IS NULL AND is_published"
@@ -109,6 +111,8 @@ class Conversation(Model):
     ended_at: Mapped[At | None]
     deleted_at: Mapped[At | None]
 
+    user: Mapped["User"] = relationship(viewonly=True, lazy="raise")
     messages: Mapped[list["Message"]] = relationship(
         order_by="Message.seq", viewonly=True, lazy="raise"
     )
+    runs: Mapped[list["Run"]] = relationship(viewonly=True, lazy="raise")

@@ -1,9 +1,14 @@
+from typing import TYPE_CHECKING
+
 from sqlalchemy import CheckConstraint, ForeignKey
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ..database import Model
 from .types import At, CreatedAt, Words, one_of
+
+if TYPE_CHECKING:
+    from .user import User
 
 
 class IdempotencyKey(Model):
@@ -24,3 +29,5 @@ class IdempotencyKey(Model):
     response: Mapped[dict[str, object] | None] = mapped_column(JSONB)
     created_at: Mapped[CreatedAt]
     finished_at: Mapped[At | None]
+
+    user: Mapped["User"] = relationship(viewonly=True, lazy="raise")

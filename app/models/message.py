@@ -20,6 +20,23 @@ from .types import CreatedAt, JsonList, JsonObject, Words, one_of
 
 if TYPE_CHECKING:
     from .conversation import Conversation
+    from .run import Run
+    from .user import User
+
+# Foreign keys without the owner in them: the joins have it, as every join must.
+_PARENT = """and_(
+    foreign(Message.conversation_id) == remote(Message.conversation_id),
+    foreign(Message.parent_id) == remote(Message.id),
+    foreign(Message.user_email) == remote(Message.user_email))"""
+_CHILDREN = """and_(
+    Message.conversation_id == remote(foreign(Message.conversation_id)),
+    Message.id == remote(foreign(Message.parent_id)),
+    Message.user_email == remote(foreign(Message.user_email)))"""
+_RUNS = """and_(
+    Message.conversation_id == foreign(Run.conversation_id),
+    Message.id == foreign(Run.message_id),
+    Message.user_email == foreign(Run.user_email))"""
+_USER = "foreign(Message.user_email) == User.email"
 
 MESSAGE_STATUSES = ("complete", "streaming", "interrupted", "failed", "cancelled")
 
@@ -103,4 +120,12 @@ class Message(Model):
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[CreatedAt]
 
+    user: Mapped["User"] = relationship(primaryjoin=_USER, viewonly=True, lazy="raise")
     conversation: Mapped["Conversation"] = relationship(viewonly=True, lazy="raise")
+    parent: Mapped["Message | None"] = relationship(
+        primaryjoin=_PARENT, viewonly=True, lazy="raise"
+    )
+    children: Mapped[list["Message"]] = relationship(
+        primaryjoin=_CHILDREN, order_by="Message.seq", viewonly=True, lazy="raise"
+    )
+    runs: Mapped[list["Run"]] = relationship(primaryjoin=_RUNS, viewonly=True, lazy="raise")

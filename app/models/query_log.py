@@ -1,11 +1,15 @@
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ..database import Model
 from ..ids import new_id
 from .types import CreatedAt, Words
+
+if TYPE_CHECKING:
+    from .user import User
 
 
 class QueryLog(Model):
@@ -37,3 +41,5 @@ class QueryLog(Model):
     status: Mapped[Words]
     error_class: Mapped[Words | None]
     created_at: Mapped[CreatedAt]
+
+    user: Mapped["User | None"] = relationship(viewonly=True, lazy="raise")

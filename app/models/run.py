@@ -1,3 +1,4 @@
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import (
@@ -8,11 +9,21 @@ from sqlalchemy import (
     false,
     text,
 )
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ..database import Model
 from ..ids import new_id
 from .types import At, CreatedAt, Words, one_of
+
+if TYPE_CHECKING:
+    from .conversation import Conversation
+    from .message import Message
+
+# The foreign key is without the owner; the join has it, as every join must.
+_MESSAGE = """and_(
+    foreign(Run.conversation_id) == Message.conversation_id,
+    foreign(Run.message_id) == Message.id,
+    foreign(Run.user_email) == Message.user_email)"""
 
 
 class Run(Model):
@@ -63,6 +74,12 @@ class Run(Model):
     created_at: Mapped[CreatedAt]
     ended_at: Mapped[At | None]
 
+    conversation: Mapped["Conversation"] = relationship(viewonly=True, lazy="raise")
+    message: Mapped["Message"] = relationship(primaryjoin=_MESSAGE, viewonly=True, lazy="raise")
+    chunks: Mapped[list["RunChunk"]] = relationship(
+        order_by="RunChunk.n", viewonly=True, lazy="raise"
+    )
+
 
 class RunChunk(Model):
     """A piece of an answer that is still being written; gone when the answer is final."""
@@ -81,3 +98,5 @@ class RunChunk(Model):
     n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     user_email: Mapped[Words]
     text: Mapped[Words]
+
+    run: Mapped["Run"] = relationship(viewonly=True, lazy="raise")

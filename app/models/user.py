@@ -1,11 +1,18 @@
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, false, text, true
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ..database import Model
 from ..ids import new_id
 from .types import At, CreatedAt, JsonObject, Words, one_of
+
+if TYPE_CHECKING:
+    from .conversation import Conversation
+    from .idempotency_key import IdempotencyKey
+    from .message import Message
+    from .query_log import QueryLog
 
 # The canonicaliser has the rules; this is the fence behind it.
 _EMAIL = """octet_length(email) BETWEEN 3 AND 254
@@ -50,3 +57,10 @@ class User(Model):
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[CreatedAt]
     last_seen_at: Mapped[CreatedAt]
+
+    conversations: Mapped[list["Conversation"]] = relationship(viewonly=True, lazy="raise")
+    messages: Mapped[list["Message"]] = relationship(
+        primaryjoin="User.email == foreign(Message.user_email)", viewonly=True, lazy="raise"
+    )
+    query_logs: Mapped[list["QueryLog"]] = relationship(viewonly=True, lazy="raise")
+    idempotency_keys: Mapped[list["IdempotencyKey"]] = relationship(viewonly=True, lazy="raise")

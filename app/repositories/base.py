@@ -4,25 +4,23 @@
     create          create_many            update       update_many           upsert
     delete          delete_many
 
-Each method is one statement, and one more for each relation in `include`. Filter words: equals,
-not, in, not_in, lt, lte, gt, gte; contains, startswith, endswith, with mode "insensitive"; for
-arrays has, has_every, has_some, is_empty; AND, OR, NOT; for relations some, none, every, is,
-is_not. Data words: set, increment, decrement, push, connect. A word that is not known, or one
-with something that it does not take, is an UnknownWordError. What the database refuses comes as
-SQLAlchemy's IntegrityError.
+Each method is one statement, and one more for each relation in `include`. docs/repositories.md
+has all words, beside Prisma's. A word that is not known, or one with something that it does not
+take, is an UnknownWordError. What the database refuses comes as SQLAlchemy's IntegrityError.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import CursorResult, Executable, Result, delete, func, select, update
+from sqlalchemy import CursorResult, Executable, Result, delete, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from ..database import Base, OwnedSession
 from ..errors import MissingOwnerError, RecordNotFoundError
-from .data import DATA, Data, Values, changed, created, defaults
-from .paging import OrderBy, Page, select_page
-from .query import WHERE, Condition, Include, Scope, Where, condition, loads, unique
+from .data import DATA, Data, Values, changed, created, defaults, is_same
+from .loading import Include, Load, attach, loads
+from .paging import OrderBy, Page, count_page, select_page
+from .query import WHERE, Condition, Scope, Where, condition, unique
 from .words import OWNER_COLUMN, Place, mapping, misshapen, refuse_unknown, shape_of
 
 M = TypeVar("M", bound=Base)
@@ -54,7 +52,7 @@ class Repository(Generic[M]):
     def find_unique(self, *, where: Where, include: Include | None = None) -> M | None:
         """The record with this unique key: its attributes, and no other, make up `where`."""
         statement = select(self.model).where(self._unique(where))
-        return _first(self._records(statement.options(*loads(self._scope, include))))
+        return _first(self._records(statement, loads(self._scope, include)))
 
     def find_unique_or_raise(self, *, where: Where, include: Include | None = None) -> M:
         """As find_unique; RecordNotFoundError when there is none."""
@@ -68,9 +66,12 @@ class Repository(Generic[M]):
         skip: int = 0,
         cursor: Where | None = None,
         include: Include | None = None,
+        distinct: Sequence[str] | None = None,
     ) -> M | None:
         """The first record in `order_by` (the primary key's order comes last, or alone)."""
-        page = Page(where=where, order_by=order_by, take=1, skip=skip, cursor=cursor)
+        page = Page(
+            where=where, order_by=order_by, take=1, skip=skip, cursor=cursor, distinct=distinct
+        )
         return _first(self._page(page, include))
 
     def find_first_or_raise(
@@ -81,13 +82,18 @@ class Repository(Generic[M]):
         skip: int = 0,
         cursor: Where | None = None,
         include: Include | None = None,
+        distinct: Sequence[str] | None = None,
     ) -> M:
         """As find_first; RecordNotFoundError when there is none."""
-        return _found(
-            self.find_first(
-                where=where, order_by=order_by, skip=skip, cursor=cursor, include=include
-            )
+        found = self.find_first(
+            where=where,
+            order_by=order_by,
+            skip=skip,
+            cursor=cursor,
+            include=include,
+            distinct=distinct,
         )
+        return _found(found)
 
     def find_many(
         self,
@@ -110,14 +116,24 @@ class Repository(Generic[M]):
         )
         return self._page(page, include)
 
-    def count(self, *, where: Where | None = None) -> int:
-        statement = select(func.count()).select_from(self.model).where(self._matching(where))
-        return int(self._execute(statement).scalar_one())
+    def count(
+        self,
+        *,
+        where: Where | None = None,
+        order_by: OrderBy | None = None,
+        take: int | None = None,
+        skip: int = 0,
+        cursor: Where | None = None,
+    ) -> int:
+        """How many records find_many would give."""
+        page = Page(where=where, order_by=order_by, take=take, skip=skip, cursor=cursor)
+        return int(self._execute(count_page(self._scope, page)).scalar_one())
 
-    def create(self, *, data: Data) -> M:
+    def create(self, *, data: Data, include: Include | None = None) -> M:
         """The new record. Its owner is the session's; UnknownWordError if `data` says another."""
         values = self._columns(created(self._scope, data))
-        return self._records(self._insert().values(values).returning(self.model))[0]
+        statement = self._insert().values(values).returning(self.model)
+        return self._records(statement, loads(self._scope, include))[0]
 
     def create_many(self, *, data: Sequence[Data], skip_duplicates: bool = False) -> int:
         """How many were created. `skip_duplicates` leaves out those with a key that is taken."""
@@ -131,17 +147,20 @@ class Repository(Generic[M]):
         statement = self._insert().values(full)
         return self._count(statement.on_conflict_do_nothing() if skip_duplicates else statement)
 
-    def update(self, *, where: Where, data: Data) -> M:
+    def update(self, *, where: Where, data: Data, include: Include | None = None) -> M:
         """The changed record. `where` is a unique key; RecordNotFoundError when there is none."""
         statement = update(self.model).where(self._unique(where)).values(self._changes(data))
-        return _found(_first(self._records(statement.returning(self.model))))
+        returned = statement.returning(self.model)
+        return _found(_first(self._records(returned, loads(self._scope, include))))
 
     def update_many(self, *, where: Where | None = None, data: Data) -> int:
         """How many were changed."""
         matching = self._matching(where)
         return self._count(update(self.model).where(matching).values(self._changes(data)))
 
-    def upsert(self, *, where: Where, data: Mapping[str, Data]) -> M:
+    def upsert(
+        self, *, where: Where, data: Mapping[str, Data], include: Include | None = None
+    ) -> M:
         """The record with the unique key `where`: made by data["create"], or by data["update"]
         changed. The key's own values may be left out of "create".
 
@@ -162,7 +181,8 @@ class Repository(Generic[M]):
                 where=self._scope.owned(),
             )
         )
-        return _found(_first(self._records(statement.returning(self.model))))
+        returned = statement.returning(self.model)
+        return _found(_first(self._records(returned, loads(self._scope, include))))
 
     def delete(self, *, where: Where) -> M:
         """The record that is no more. RecordNotFoundError when there was none."""
@@ -185,7 +205,7 @@ class Repository(Generic[M]):
         place = DATA.at("create")
         values, key = created(self._scope, data, place), created(self._scope, where, WHERE)
         for name in key.keys() & values.keys():
-            if values[name] is not key[name] and values[name] != key[name]:
+            if not is_same(values[name], key[name]):
                 raise misshapen(place.at(name), "the value that where has")
         return values | key
 
@@ -201,23 +221,28 @@ class Repository(Generic[M]):
         return insert(self.model)
 
     def _page(self, page: Page, include: Include | None) -> list[M]:
-        statement = select_page(self._scope, page).options(*loads(self._scope, include))
-        records = self._records(statement)
+        records = self._records(select_page(self._scope, page), loads(self._scope, include))
         return records[::-1] if page.is_from_end else records
 
-    def _records(self, statement: Executable) -> list[M]:
-        records = list(self._execute(statement).scalars())
-        for record in self.session.identity_map.values():
-            self.session.expunge(record)
+    def _records(self, statement: Executable, included: Sequence[Load] = ()) -> list[M]:
+        records = [record for (record,) in self._rows(statement)]
+        attach(records, included, self._rows)
         return records
+
+    def _rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> list[Any]:
+        rows = list(self._execute(statement, values))
+        self.session.expunge_all()
+        return rows
 
     def _count(self, statement: Executable) -> int:
         return cast(CursorResult[Any], self._execute(statement)).rowcount
 
-    def _execute(self, statement: Executable) -> Result[Any]:
+    def _execute(
+        self, statement: Executable, values: Mapping[str, Any] | None = None
+    ) -> Result[Any]:
         # Only a connection that was asked for carries the owner to row-level security.
         self.session.connection()
-        return self.session.execute(statement, execution_options=_OPTIONS)
+        return self.session.execute(statement, values, execution_options=_OPTIONS)
 
 
 def _first(records: list[M]) -> M | None:

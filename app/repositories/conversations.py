@@ -1,23 +1,16 @@
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from ..models import Conversation
+from ..revisions import Revision
+from ..search_words import search_words
 from .base import Repository
-
-_LISTED = """
-SELECT id, title, title_source, preview, mode, model, tags, is_pinned, is_archived,
-    message_count, total_tokens, revision, rev, created_at, updated_at
-FROM conversations
-WHERE user_email = %(owner)s AND deleted_at IS NULL AND is_published {after}
-ORDER BY updated_at DESC, id DESC LIMIT %(take)s
-"""
-_FIRST_PAGE = _LISTED.format(after="")
-_NEXT_PAGE = _LISTED.format(after="AND (updated_at, id) < (%(updated_at)s, %(id)s)")
+from .runs import FENCED, LEFT_IN_LEDGER
 
 _RECORD = """
 SELECT id, title, title_source, preview, mode, model, system_prompt, tags, is_pinned,
-    is_archived, metadata, message_count, total_tokens, revision, rev, created_at, updated_at
+    is_archived, metadata, message_count, total_tokens, active_leaf_id, revision, rev,
+    created_at, updated_at
 FROM conversations
 WHERE user_email = %(owner)s AND id = %(conversation_id)s
     AND deleted_at IS NULL AND is_published
@@ -25,45 +18,48 @@ WHERE user_email = %(owner)s AND id = %(conversation_id)s
 
 # Waiting for a writer belongs to a statement of its own: what follows sees what it wrote.
 _LOCK = """
-SELECT id FROM conversations WHERE user_email = %(owner)s AND id = %(conversation_id)s FOR UPDATE
+SELECT id, revision, rev, active_leaf_id, preview, deleted_at FROM conversations
+WHERE user_email = %(owner)s AND id = %(conversation_id)s AND is_published FOR UPDATE
 """
 
-# Whoever writes to these conversations has lost them: the reaper ends the fenced runs.
-_FENCE = """
+_ENTITLE = """
+UPDATE conversations SET
+    title = %(title)s, title_words = %(title_words)s::tsvector,
+    revision = revision + 1, rev = gen_random_uuid()
+WHERE user_email = %(owner)s AND id = %(conversation_id)s AND deleted_at IS NULL
+    AND title_source = 'auto' AND title IS DISTINCT FROM %(title)s
+"""
+
+_BRANCH = """
+UPDATE conversations SET
+    active_leaf_id = %(leaf_id)s, preview = %(preview)s,
+    message_count = message_count - %(messages)s, total_tokens = total_tokens - %(tokens)s,
+    revision = revision + 1, rev = gen_random_uuid()
+WHERE user_email = %(owner)s AND id = %(conversation_id)s
+RETURNING revision, rev
+"""
+
+_FENCE = f"""
 fenced AS (
-    UPDATE runs r SET attempt = r.attempt + 1, lease_until = '-infinity'
-    FROM gone WHERE r.conversation_id = gone.id AND r.status = 'running')
+    {FENCED} FROM gone
+    WHERE r.conversation_id = gone.id AND r.status = 'running')
 """
 _TRASH = f"""
 WITH gone AS (
     UPDATE conversations SET
         deleted_at = clock_timestamp(), revision = revision + 1, rev = gen_random_uuid()
     WHERE user_email = %(owner)s AND id = %(conversation_id)s AND deleted_at IS NULL
-    RETURNING id, revision),
+    RETURNING id, revision, rev),
 {_FENCE}
-SELECT revision FROM gone
+SELECT revision, rev FROM gone
 """
 
-# The ledger's numbers stay; what was said goes.
-# A run that goes with it has its line in the ledger all the same: it counts as asked.
-_ERASE = """
+_ERASE = f"""
 WITH gone AS (
     DELETE FROM conversations WHERE user_email = %(owner)s AND id = %(conversation_id)s
-    RETURNING id, revision),
-forgotten AS (
-    UPDATE query_logs q SET query = NULL FROM gone
-    WHERE q.conversation_id = gone.id AND q.user_email = %(owner)s),
-logged AS (
-    INSERT INTO query_logs (
-        id, user_email, conversation_id, message_id, contexts_retrieved, tokens_used, status,
-        created_at)
-    SELECT gen_random_uuid(), r.user_email, r.conversation_id, r.message_id, 0,
-        (SELECT (sum(char_length(k.text)) + 3) / 4 FROM run_chunks k
-            WHERE k.run_id = r.id AND k.user_email = %(owner)s),
-        'cancelled', r.created_at
-    FROM runs r JOIN gone ON gone.id = r.conversation_id
-    WHERE r.user_email = %(owner)s AND r.status = 'running')
-SELECT revision FROM gone
+    RETURNING id, id AS conversation_id),
+{LEFT_IN_LEDGER.format(column="conversation_id")}
+SELECT FROM gone
 """
 
 _CREATE = """
@@ -86,22 +82,8 @@ WHERE user_email = %(owner)s AND source = %(source)s AND source_id = %(source_id
 """
 
 
-class ListCursor(NamedTuple):
-    """The last conversation of a page, in list order."""
-
-    updated_at: datetime
-    id: UUID
-
-
 class ConversationRepository(Repository[Conversation]):
     model = Conversation
-
-    def page(self, *, take: int, cursor: ListCursor | None) -> list[Any]:
-        """Rows of a list, newest activity first, after `cursor`."""
-        values: dict[str, Any] = {"owner": self.session.owner, "take": take}
-        if cursor is None:
-            return self.session.run(_FIRST_PAGE, values)
-        return self.session.run(_NEXT_PAGE, values | cursor._asdict())
 
     def record(self, conversation_id: UUID) -> Any | None:
         """The row that an API shows, or None. Also the version that a cache compares with."""
@@ -119,16 +101,41 @@ class ConversationRepository(Repository[Conversation]):
         rows = self.session.run(_CREATE, fields | {"owner": self.session.owner})
         return rows[0].id if rows else None
 
-    def trash(self, conversation_id: UUID) -> int | None:
-        """Puts it into the trash and fences its runs, in a transaction: the revision, or None."""
-        self.session.run(_LOCK, self._named(conversation_id))
-        rows = self.session.run(_TRASH, self._named(conversation_id))
-        return rows[0].revision if rows else None
+    def lock(self, conversation_id: UUID) -> Any | None:
+        """Its state, which nobody else changes until the transaction ends; None when it is absent.
 
-    def erase(self, conversation_id: UUID) -> bool:
-        """Removes it with all its messages, in a transaction; False when there is none."""
-        self.session.run(_LOCK, self._named(conversation_id))
-        return bool(self.session.run(_ERASE, self._named(conversation_id)))
+        A row of id, revision, rev, active_leaf_id, preview and deleted_at.
+        """
+        rows = self.session.run(_LOCK, self._named(conversation_id))
+        return rows[0] if rows else None
+
+    def trash(self, conversation_id: UUID) -> Revision:
+        """Puts a locked conversation into the trash and fences its runs."""
+        (row,) = self.session.run(_TRASH, self._named(conversation_id))
+        return Revision(row.revision, row.rev)
+
+    def erase(self, conversation_id: UUID) -> None:
+        """Removes a locked conversation with all its messages."""
+        self.session.run(_ERASE, self._named(conversation_id))
+
+    def entitle(self, conversation_id: UUID, title: str) -> None:
+        """Another title, unless somebody chose the one that it has."""
+        values = {"title": title, "title_words": search_words(title)}
+        self.session.run(_ENTITLE, values | self._named(conversation_id))
+
+    def branch(
+        self,
+        conversation_id: UUID,
+        *,
+        leaf_id: UUID | None,
+        preview: str | None,
+        messages: int = 0,
+        tokens: int = 0,
+    ) -> Revision:
+        """Another leaf for a locked conversation, which has lost so many messages and tokens."""
+        values = {"leaf_id": leaf_id, "preview": preview, "messages": messages, "tokens": tokens}
+        (row,) = self.session.run(_BRANCH, values | self._named(conversation_id))
+        return Revision(row.revision, row.rev)
 
     def _named(self, conversation_id: UUID) -> dict[str, Any]:
         return {"owner": self.session.owner, "conversation_id": conversation_id}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import func, literal, literal_column, null
+from sqlalchemy import ClauseElement, func, literal, literal_column, null
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import RelationshipDirection
 
@@ -20,12 +20,12 @@ DATA = Place("data")
 
 def created(scope: Scope, data: Data, place: Place = DATA) -> Values:
     """The values of a new row by attribute, its owner among them; `set` and `connect` are known."""
-    return _values(scope, data, place, _first) | {scope.shape.owner: scope.owner}
+    return _values(scope, data, place, is_new=True) | {scope.shape.owner: scope.owner}
 
 
 def changed(scope: Scope, data: Data, place: Place = DATA) -> Values:
-    """The new values of a row by attribute; `increment`, `decrement` and `push` need the old."""
-    return _values(scope, data, place, _next)
+    """The new values of a row by attribute; `increment`, `push` and their like need the old."""
+    return _values(scope, data, place, is_new=False)
 
 
 def defaults(scope: Scope, names: Iterable[str]) -> Values:
@@ -39,19 +39,27 @@ def _default(column: Any) -> Any:
     return column.default.arg(None) if column.default.is_callable else column.default.arg
 
 
-def _values(scope: Scope, data: Data, place: Place, say: Change) -> Values:
+def is_same(one: object, other: object) -> bool:
+    """Whether two values of a row are one; SQL expressions are not compared but by identity."""
+    is_sql = isinstance(one, ClauseElement) or isinstance(other, ClauseElement)
+    return one is other or (not is_sql and one == other)
+
+
+def _values(scope: Scope, data: Data, place: Place, *, is_new: bool) -> Values:
     values: Values = {}
     for name, value in mapping(data, place).items():
         refuse_unknown(name, place, scope.shape.fields.keys() | _connectable(scope))
-        here = place.at(name)
-        is_field = name in scope.shape.fields
-        new = {name: say(scope.column(name), value, here)} if is_field else None
-        for field, said in (new or _connected(scope, name, value, here)).items():
-            if field in values:
+        for field, said in _assigned(scope, name, value, place.at(name), is_new=is_new).items():
+            if not is_same(values.setdefault(field, said), said):
                 raise misshapen(place.at(field), "one value, not two")
-            values[field] = said
     _check_owner(scope, values, place)
     return values
+
+
+def _assigned(scope: Scope, name: str, value: object, place: Place, *, is_new: bool) -> Values:
+    if name in scope.shape.relations:
+        return _connected(scope, name, value, place, is_new=is_new)
+    return {name: (_first if is_new else _next)(scope.column(name), value, place)}
 
 
 def _check_owner(scope: Scope, values: Values, place: Place) -> None:
@@ -102,6 +110,18 @@ def _decremented(column: Any, value: object, place: Place) -> Any:
     return column - fitting(value, column.type, place)
 
 
+def _multiplied(column: Any, value: object, place: Place) -> Any:
+    return column * fitting(value, column.type, place)
+
+
+def _divided(column: Any, value: object, place: Place) -> Any:
+    """As PostgreSQL divides: what is left of whole numbers is dropped."""
+    divisor = fitting(value, column.type, place)
+    if divisor == 0:
+        raise misshapen(place, "a number that is not 0")
+    return column.op("/")(divisor)
+
+
 def _pushed(column: Any, value: object, place: Place) -> Any:
     item = column.type.item_type
     is_list = isinstance(value, list | tuple)
@@ -113,6 +133,8 @@ _CHANGES: Mapping[str, Change] = {
     "set": _held,
     "increment": _incremented,
     "decrement": _decremented,
+    "multiply": _multiplied,
+    "divide": _divided,
     "push": _pushed,
 }
 
@@ -122,22 +144,33 @@ def _connectable(scope: Scope) -> set[str]:
     return {n for n, prop in relations if prop.direction is RelationshipDirection.MANYTOONE}
 
 
-def _connected(scope: Scope, name: str, words: object, place: Place) -> Values:
-    """The foreign key's columns. A row of somebody else fails that key: it holds the owner too."""
-    relation, related = scope.shape.relations[name], scope.related(name).shape
-    word, target = _one_word(words, place, {"connect"})
-    given, place = mapping(target, place.at(word)), place.at(word)
-    fields = {
-        relation.mapper.get_property_by_column(far).key: relation.parent.get_property_by_column(
-            near
-        )
-        for near, far in relation.local_remote_pairs or ()
-    }
+def _connected(scope: Scope, name: str, words: object, place: Place, *, is_new: bool) -> Values:
+    """The foreign key's columns. A row of somebody else fails that key: it leads to the owner.
+
+    What both rows call alike, the owner or the conversation, need not be said.
+    """
+    joined = scope.shape.joined(name)
+    own = {far: near for far, near in joined.items() if near not in (far, scope.shape.owner)}
+    is_optional = own and all(scope.shape.fields[near].nullable for near in own.values())
+    known = {"connect", "disconnect"} if is_optional and not is_new else {"connect"}
+    word, target = _one_word(words, place, known)
+    if word == "connect":
+        return _key_of(scope, name, target, place.at(word), own or joined)
+    if target is not True:
+        raise misshapen(place.at(word), "True")
+    return {near: null() for near in own.values()}
+
+
+def _key_of(
+    scope: Scope, name: str, target: object, place: Place, required: Iterable[str]
+) -> Values:
+    joined, related = scope.shape.joined(name), scope.related(name).shape
+    given = mapping(target, place)
     for key in given:
-        refuse_unknown(key, place, fields.keys())
-    if missing := fields.keys() - given.keys() - {related.owner}:
+        refuse_unknown(key, place, joined)
+    if missing := set(required) - given.keys():
         raise misshapen(place, f"{', '.join(sorted(missing))} as well")
     return {
-        fields[key].key: fitting(value, related.fields[key].type, place.at(key))
+        joined[key]: fitting(value, related.fields[key].type, place.at(key))
         for key, value in given.items()
     }

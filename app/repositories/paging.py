@@ -1,20 +1,23 @@
 """`order_by`, `cursor`, `take`, `skip` and `distinct`: which rows of a result, in what order."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, true, tuple_
 
 from .query import Condition, Scope, Where, condition, unique
-from .words import Place, Shape, UniqueKey, mapping, misshapen, refuse_unknown
+from .words import OTHER_KIND, Place, Shape, UniqueKey, kind_of, mapping, misshapen, refuse_unknown
 
-OrderBy = Mapping[str, str] | Sequence[Mapping[str, str]]
+OrderBy = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A negative `take` counts from the end; the order stays. `cursor` is the first row itself."""
+    """A negative `take` counts from the end; the order stays. `cursor` is the first row itself.
+
+    `place` is where the page's words stand, when it is not a method's own.
+    """
 
     where: Where | None = None
     order_by: OrderBy | None = None
@@ -22,6 +25,10 @@ class Page:
     skip: int = 0
     cursor: Where | None = None
     distinct: Sequence[str] | None = None
+    place: Place | None = None
+
+    def at(self, word: str) -> Place:
+        return self.place.at(word) if self.place else Place(word)
 
     @property
     def is_from_end(self) -> bool:
@@ -32,13 +39,22 @@ class Page:
 class _Term:
     field: str
     is_descending: bool
+    is_null_first: bool
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether NULL is greater than every value, as PostgreSQL sorts and indexes unasked."""
+        return self.is_null_first == self.is_descending
+
+    def reversed(self) -> "_Term":
+        return _Term(self.field, not self.is_descending, not self.is_null_first)
 
 
 def select_page(scope: Scope, page: Page) -> Select[Any]:
     """The rows of a page; in reverse when it is from the end."""
     _check_counts(page)
-    terms = _terms(scope.shape, page.order_by)
-    travelled = [replace(t, is_descending=t.is_descending != page.is_from_end) for t in terms]
+    terms = _terms(scope.shape, page)
+    travelled = [term.reversed() for term in terms] if page.is_from_end else terms
     statement = select(scope.entity).where(scope.owned())
     if page.distinct:
         statement = statement.where(_is_first(scope, page, terms, travelled))
@@ -48,22 +64,36 @@ def select_page(scope: Scope, page: Page) -> Select[Any]:
     return statement if page.take is None else statement.limit(abs(page.take))
 
 
+def count_page(scope: Scope, page: Page) -> Select[Any]:
+    """How many rows a page has."""
+    key = scope.shape.keys[0].fields
+    rows = select_page(scope, page).with_only_columns(*(scope.column(name) for name in key))
+    if page.take is None and not page.skip:
+        rows = rows.order_by(None)  # a sort that PostgreSQL would carry out
+    return select(func.count()).select_from(rows.subquery())
+
+
+def order_of(scope: Scope, page: Page) -> list[ColumnElement[Any]]:
+    """The order in which a page's rows come, from whichever end they are counted."""
+    return _sorted(scope, _terms(scope.shape, page))
+
+
 def _check_counts(page: Page) -> None:
     for name, count in (("take", page.take or 0), ("skip", page.skip)):
         if not isinstance(count, int) or isinstance(count, bool):
-            raise misshapen(Place(name), f"a whole number, not {type(count).__name__}")
+            raise misshapen(page.at(name), f"a whole number, not {type(count).__name__}")
     if page.skip < 0:
-        raise misshapen(Place("skip"), "a number that is not negative")
+        raise misshapen(page.at("skip"), "a number that is not negative")
 
 
 def _conditions(scope: Scope, page: Page, travelled: Sequence[_Term]) -> list[Condition]:
-    from_cursor = [] if page.cursor is None else [_from_cursor(scope, page.cursor, travelled)]
-    return [condition(scope, page.where), *from_cursor]
+    from_cursor = [] if page.cursor is None else [_from_cursor(scope, page, travelled)]
+    return [condition(scope, page.where, page.at("where")), *from_cursor]
 
 
-def _terms(shape: Shape, order_by: OrderBy | None) -> list[_Term]:
+def _terms(shape: Shape, page: Page) -> list[_Term]:
     """The asked order, and what makes it one in which no two rows are equal."""
-    place = Place("order_by")
+    place, order_by = page.at("order_by"), page.order_by
     asked = [] if order_by is None else [order_by] if isinstance(order_by, Mapping) else order_by
     if not isinstance(asked, list | tuple):
         raise misshapen(place, "a dict of one field and its direction, or a list of them")
@@ -71,7 +101,7 @@ def _terms(shape: Shape, order_by: OrderBy | None) -> list[_Term]:
     named = {term.field for term in terms}
     is_descending = bool(terms) and terms[-1].is_descending
     rest = [name for name in _tiebreaker(shape, named).fields if name not in {*named, shape.owner}]
-    return [*terms, *(_Term(name, is_descending) for name in rest)]
+    return [*terms, *(_Term(name, is_descending, is_descending) for name in rest)]
 
 
 def _tiebreaker(shape: Shape, named: set[str]) -> UniqueKey:
@@ -85,29 +115,49 @@ def _term(shape: Shape, words: object, place: Place) -> _Term:
     if len(named) != 1:
         raise misshapen(place, "exactly one field and its direction")
     ((name, direction),) = named.items()
-    refuse_unknown(name, place, shape.fields)
-    refuse_unknown(direction, place.at(name), ("asc", "desc"))
-    return _Term(name, direction == "desc")
+    columns = shape.fields.items()
+    refuse_unknown(name, place, {n for n, c in columns if kind_of(c.type) is not OTHER_KIND})
+    return _directed(name, direction, place.at(name), is_nullable=shape.fields[name].nullable)
+
+
+def _directed(name: str, said: object, place: Place, *, is_nullable: bool | None) -> _Term:
+    """`said`: a direction, or for a field that can be NULL a dict that says where NULLs stand."""
+    words: Mapping[Any, Any] = said if isinstance(said, Mapping) else {"sort": said}
+    for word in words:
+        refuse_unknown(word, place, ("sort", "nulls") if is_nullable else ("sort",))
+    refuse_unknown(words.get("sort"), place, ("asc", "desc"))
+    is_descending = words["sort"] == "desc"
+    nulls = words.get("nulls", "first" if is_descending else "last")
+    refuse_unknown(nulls, place.at("nulls"), ("first", "last"))
+    return _Term(name, is_descending, nulls == "first")
 
 
 def _sorted(scope: Scope, terms: Sequence[_Term]) -> list[ColumnElement[Any]]:
-    columns = [(scope.column(term.field), term) for term in terms]
-    return [column.desc() if term.is_descending else column.asc() for column, term in columns]
+    return [_ordered(scope.column(term.field), term) for term in terms]
 
 
-def _from_cursor(scope: Scope, cursor: Where, terms: Sequence[_Term]) -> Condition:
+def _ordered(column: Any, term: _Term) -> ColumnElement[Any]:
+    order: ColumnElement[Any] = column.desc() if term.is_descending else column.asc()
+    if term.is_plain:
+        return order
+    return order.nulls_first() if term.is_null_first else order.nulls_last()
+
+
+def _from_cursor(scope: Scope, page: Page, terms: Sequence[_Term]) -> Condition:
     """The row that `cursor` names and those after it; nothing when the owner has no such row."""
     mark = scope.again()
-    _key, is_mark = unique(mark, cursor, Place("cursor"))
+    _key, is_mark = unique(mark, page.cursor or {}, page.at("cursor"))
     columns = [scope.column(term.field) for term in terms]
     marks = [mark.column(term.field) for term in terms]
     if _is_uniform(scope.shape, terms):
         # A row comparison with a subquery can start in the middle of an index.
-        start: Any = select(*marks).where(mark.owned(), is_mark).scalar_subquery()
+        named = select(*marks).where(mark.owned(), is_mark).correlate_except(mark.entity)
+        start: Any = named.scalar_subquery()
         row: Any = tuple_(*columns)
         return row <= start if terms[0].is_descending else row >= start  # type: ignore[no-any-return]
     after = _not_before(columns, marks, terms, scope.shape)
-    return select(true()).where(mark.owned(), is_mark, after).exists()
+    named = select(true()).where(mark.owned(), is_mark, after).correlate_except(mark.entity)
+    return named.exists()
 
 
 def _is_uniform(shape: Shape, terms: Sequence[_Term]) -> bool:
@@ -118,15 +168,13 @@ def _is_uniform(shape: Shape, terms: Sequence[_Term]) -> bool:
 def _not_before(
     columns: Sequence[Any], marks: Sequence[Any], terms: Sequence[_Term], shape: Shape
 ) -> Condition:
-    """Whether a row stands at the mark or after it, column by column.
-
-    As PostgreSQL sorts, NULL is greater than every value.
-    """
+    """Whether a row stands at the mark or after it, column by column."""
     holds: Condition = true()
     for column, mark, term in reversed(list(zip(columns, marks, terms, strict=True))):
         low, high = (column, mark) if term.is_descending else (mark, column)
         if shape.fields[term.field].nullable:
-            is_after = or_(low < high, and_(low.is_not(None), high.is_(None)))
+            value, null = (column, mark) if term.is_null_first else (mark, column)
+            is_after = or_(low < high, and_(value.is_not(None), null.is_(None)))
         else:
             is_after = low < high
         holds = or_(is_after, and_(column.is_not_distinct_from(mark), holds))
@@ -137,7 +185,7 @@ def _is_first(
     scope: Scope, page: Page, terms: Sequence[_Term], travelled: Sequence[_Term]
 ) -> Condition:
     """Whether a row is, in the page's order, the first with its values of `distinct`."""
-    inner, place = scope.again(), Place("distinct")
+    inner, place = scope.again(), page.at("distinct")
     if not isinstance(page.distinct, list | tuple):
         raise misshapen(place, "a list of fields")
     for n, name in enumerate(page.distinct):
@@ -149,5 +197,6 @@ def _is_first(
         .distinct(*values)
         .where(inner.owned(), *_conditions(inner, page, travelled))
         .order_by(*values, *_sorted(inner, terms))
+        .correlate_except(inner.entity)
     )
     return tuple_(*(scope.column(name) for name in key)).in_(firsts)

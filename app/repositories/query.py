@@ -1,16 +1,16 @@
-"""`where` and `include` in Prisma Client Python's vocabulary, as SQLAlchemy expressions.
+"""`where` in Prisma Client Python's vocabulary, as SQLAlchemy expressions.
 
 NULL is SQL's: what is not there is neither equal nor unequal to a value, and `not` leaves it out.
 """
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, not_, or_, true, type_coerce
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import aliased, selectinload
+from sqlalchemy.orm import aliased
 
 from .words import (
     JSON_KIND,
@@ -26,11 +26,9 @@ from .words import (
 )
 
 Where = Mapping[str, Any]
-Include = Mapping[str, Any]
 Condition = ColumnElement[bool]
 
 WHERE = Place("where")
-INCLUDE = Place("include")
 
 _COMBINE = frozenset({"AND", "OR", "NOT"})
 _EQUALITY = frozenset({"equals", "not"})
@@ -65,11 +63,15 @@ _SAYS_OF_LIST: Mapping[str, Callable[[Any, Any], Condition]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scope:
-    """A model, or an alias of it, that a query reads on behalf of one owner."""
+    """A model, or an alias of it, that a query reads on behalf of one owner.
+
+    `within`: what else each of its rows must equal, by attribute; a parent's columns in `include`.
+    """
 
     entity: Any
     shape: Shape
     owner: str
+    within: Mapping[str, Any] = field(default_factory=dict)
 
     def column(self, name: str) -> Any:
         return getattr(self.entity, name)
@@ -77,11 +79,11 @@ class Scope:
     def owned(self) -> Condition:
         """The first wall: every statement has this for every table that it names."""
         is_own: Condition = self.column(self.shape.owner) == self.owner
-        return is_own
+        return and_(is_own, *(self.column(name) == value for name, value in self.within.items()))
 
     def again(self) -> "Scope":
         """The same model under another name, for a subquery."""
-        return Scope(aliased(self.shape.model), self.shape, self.owner)
+        return replace(self, entity=aliased(self.shape.model))
 
     def related(self, relation: str) -> "Scope":
         shape = self.shape.related(relation)
@@ -98,35 +100,9 @@ def condition(scope: Scope, where: Where | None, place: Place = WHERE) -> Condit
 
 def unique(scope: Scope, where: Where, place: Place = WHERE) -> tuple[UniqueKey, Condition]:
     """The unique key that `where` names, and what it says of the one row."""
-    key = scope.shape.key_named(mapping(where, place), place)
+    key = scope.shape.key_named(mapping(where, place), place, scope.within)
     terms = [_is_exactly(scope, key, name, value, place.at(name)) for name, value in where.items()]
     return key, and_(*terms, *([] if key.predicate is None else [key.predicate]))
-
-
-def loads(scope: Scope, include: Include | None, place: Place = INCLUDE) -> list[Any]:
-    """Loader options: each included relation is one more statement, with the owner in it.
-
-    A relation is `True`, `False`, or a dict of `where` and `include`.
-    """
-    return [
-        _load(scope, name, wanted, place)
-        for name, wanted in mapping(include or {}, place).items()
-        if wanted is not False
-    ]
-
-
-def _load(scope: Scope, name: str, wanted: object, place: Place) -> Any:
-    refuse_unknown(name, place, scope.shape.relations)
-    inside = place.into(name)
-    words = {} if wanted is True else mapping(wanted, inside)
-    for word in words:
-        refuse_unknown(word, inside, ("where", "include"))
-    related = scope.related(name)
-    chosen = condition(related, words.get("where"), inside.at("where"))
-    relation = scope.column(name).and_(related.owned(), chosen)
-    return selectinload(relation).options(
-        *loads(related, words.get("include"), inside.at("include"))
-    )
 
 
 def _is_exactly(scope: Scope, key: UniqueKey, name: str, value: object, place: Place) -> Condition:

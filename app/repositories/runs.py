@@ -13,7 +13,11 @@ LEASE_SECONDS = 30
 IN_TURN = "SELECT FROM users WHERE email = %(owner)s FOR NO KEY UPDATE; "
 
 _TODAY = "date_trunc('day', now(), 'UTC')"
-_RUNS = "(SELECT count(*) FROM runs WHERE user_email = %(owner)s AND status = 'running')"
+# Not those that were fenced: they end at their next word, and the reaper keeps what they have.
+_RUNS = """(
+    SELECT count(*) FROM runs
+    WHERE user_email = %(owner)s AND status = 'running' AND lease_until > '-infinity')
+"""
 _MESSAGES_TODAY = f"""(
     SELECT count(*) FROM (
         SELECT FROM query_logs WHERE user_email = %(owner)s AND created_at >= {_TODAY}
@@ -36,6 +40,29 @@ _EXHAUSTED = {
 }
 IS_ALLOWED = f"NOT ({' OR '.join(_EXHAUSTED.values())})"
 _USED_UP = f"SELECT {_EXHAUSTED['messages']} AS messages, {_EXHAUSTED['tokens']} AS tokens"
+
+# Whoever writes for these runs has lost them: the reaper ends them with what was kept.
+FENCED = "UPDATE runs r SET attempt = r.attempt + 1, lease_until = '-infinity'"
+
+# The ledger's numbers stay when an answer or its conversation goes; what was said goes, too.
+# A run that goes with it has its line in the ledger all the same: it counts as asked.
+LEFT_IN_LEDGER = """
+forgotten AS (
+    UPDATE query_logs q SET query = NULL FROM gone
+    WHERE q.conversation_id = gone.conversation_id AND q.{column} = gone.id
+        AND q.user_email = %(owner)s),
+logged AS (
+    INSERT INTO query_logs (
+        id, user_email, conversation_id, message_id, contexts_retrieved, tokens_used, status,
+        created_at)
+    SELECT gen_random_uuid(), r.user_email, r.conversation_id, r.message_id, 0,
+        (SELECT (sum(char_length(k.text)) + 3) / 4 FROM run_chunks k
+            WHERE k.run_id = r.id AND k.user_email = %(owner)s),
+        'cancelled', r.created_at
+    FROM runs r JOIN gone
+        ON r.conversation_id = gone.conversation_id AND r.{column} = gone.id
+    WHERE r.user_email = %(owner)s AND r.status = 'running')
+"""
 
 # Guarded by the attempt: no row means that the run was taken away (fenced).
 _RENEW = f"""

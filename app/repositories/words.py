@@ -90,7 +90,7 @@ _MEMBERSHIP = _EQUALITY | {"in", "not_in"}
 _ORDER = _MEMBERSHIP | {"lt", "lte", "gt", "gte"}
 _TEXT = _ORDER | {"contains", "startswith", "endswith", "mode"}
 _LIST = frozenset({"equals", "has", "has_every", "has_some", "is_empty"})
-_NUMBER_CHANGES = frozenset({"set", "increment", "decrement"})
+_NUMBER_CHANGES = frozenset({"set", "increment", "decrement", "multiply", "divide"})
 
 # A dict is a JSON column's value, never words about it, so that nothing stored is misread.
 JSON_KIND = Kind((object,), _EQUALITY, frozenset())
@@ -166,12 +166,31 @@ class Shape:
             raise SetupError(f"{prop} does not join on the owner.")
         return shape_of(model, prop.mapper.get_property_by_column(owner).key)
 
-    def key_named(self, names: Collection[str], place: Place) -> UniqueKey:
-        """The unique key that `names` make up, the owner's own part left out or not."""
+    def joined(self, relation: str) -> Mapping[str, str]:
+        """The related model's attributes, each with the one of this model that it must equal."""
+        prop = self.relations[relation]
+        return {
+            prop.mapper.get_property_by_column(far).key: prop.parent.get_property_by_column(
+                near
+            ).key
+            for near, far in prop.local_remote_pairs or ()
+        }
+
+    def order_of(self, relation: str) -> list[dict[str, str]]:
+        """The order in which related records come when no other is asked for."""
+        prop = self.relations[relation]
+        columns: Any = prop.order_by or ()
+        return [{prop.mapper.get_property_by_column(column).key: "asc"} for column in columns]
+
+    def key_named(
+        self, names: Collection[str], place: Place, given: Collection[str] = ()
+    ) -> UniqueKey:
+        """The unique key that `names` make up, left out or not what is `given` and the owner."""
         for name in names:
             refuse_unknown(name, place, self.fields)
+        implied = {self.owner, *given}
         for key in self.keys:
-            if names and set(names) | {self.owner} == set(key.fields) | {self.owner}:
+            if names and implied.union(names) == implied.union(key.fields):
                 return key
         known = ", ".join(f"({', '.join(key.fields)})" for key in self.keys)
         raise UnknownWordError(

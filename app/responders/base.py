@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from ..transcript import Transcript
 
@@ -74,6 +74,19 @@ class Responder(Protocol):
         """The answer as events. Raises ModelError when there is none, or no more of it.
 
         The iterable is closed (`GeneratorExit`) when the answer is not wanted any more.
+        """
+        ...
+
+
+@runtime_checkable
+class Titling(Protocol):
+    """A responder that also names conversations."""
+
+    def title(self, prompt: Prompt, answer: str) -> str | None:
+        """A title for the conversation that begins with this prompt and answer; None: no better.
+
+        Called when the answer is stored. Its first line counts, without Markdown, cut at 50
+        characters. What it raises is logged, and the title stays as it is.
         """
         ...
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from unicodedata import category
 from uuid import UUID
 
+from ..breaks import next_break, previous_break
 from ..clock import timestamp
 from ..search_words import lexemes
 from ..transcript import Role
@@ -27,7 +27,6 @@ _LEAD = 80
 _LONGEST_WORD = 60
 _LONGEST_READ = 20_000
 _ELLIPSIS = "…"
-_JOINERS = "\u200d\ufe0e\ufe0f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +81,8 @@ def excerpt(text: str, question: str, *, limit: int = _LONGEST_QUOTE) -> str:
     room = limit - 2 * len(_ELLIPSIS)
     start = max(min(_place(line, question) - _LEAD, len(line) - room), 0)
     end = min(start + room, len(line))
-    start = _next_break(line, start) if start else 0
-    end = _previous_break(line, end) if end < len(line) else end
+    start = next_break(line, start, len(line)) if start else 0
+    end = previous_break(line, end, start) if end < len(line) else end
     cut = line[start:end].strip()
     return f"{_ELLIPSIS if start else ''}{cut}{_ELLIPSIS if end < len(line) else ''}"
 
@@ -97,31 +96,6 @@ def _place(line: str, question: str) -> int:
         if length > best:
             best, place = length, word.start()
     return place
-
-
-def _next_break(line: str, at: int) -> int:
-    space = line.find(" ", at - 1, at + _LONGEST_WORD)
-    if space >= 0:
-        return space + 1
-    while at < len(line) and _is_joined(line, at):
-        at += 1
-    return at
-
-
-def _previous_break(line: str, at: int) -> int:
-    space = line.rfind(" ", at - _LONGEST_WORD, at + 1)
-    if space >= 0:
-        return space
-    while at > 0 and _is_joined(line, at):
-        at -= 1
-    return at
-
-
-def _is_joined(line: str, at: int) -> bool:
-    """Whether the character there belongs to the one before it: accents, vowel signs, emoji."""
-    here, before = line[at], line[at - 1]
-    is_mark = category(here)[0] == "M" or here in _JOINERS or "\U0001f3fb" <= here <= "\U0001f3ff"
-    return is_mark or before == "\u200d"
 
 
 def _is_telling(passage: Passage, question: str) -> bool:

@@ -2,8 +2,8 @@ from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
-from .conversations import Message
 from .fields import ClientId, ConversationReference, Details, Items, mode, model, spoken
+from .messages import PARENT, Message
 
 WIRES = ("text", "sse", "json")
 
@@ -36,6 +36,7 @@ class ChatRequest(Schema):
         most=10_000,
         metadata={"description": "The last must be the user's; the history is the server's."},
     )
+    parent_id = fields.UUID(allow_none=True, metadata=PARENT)
     client_message_id = ClientId()
     mode = mode()
     model = model()
@@ -47,6 +48,16 @@ class ChatRequest(Schema):
             raise ValidationError("must be given, or messages, but not both.", "message")
         if "messages" in data:
             _check_last(data["messages"])
+
+
+class RetryRequest(Schema):
+    class Meta:
+        may_be_absent = True
+
+    client_message_id = ClientId()
+    mode = mode()
+    model = model()
+    filters = Items(Details(), most=100, load_default=list)
 
 
 class ChatQuery(Schema):

@@ -1,63 +1,31 @@
 from typing import Any, ClassVar
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from ..ids import parse_id
 from .fields import (
-    ClientId,
     ConversationReference,
     Details,
     Items,
     Timestamp,
-    WholeNumber,
     limit,
     mode,
     model,
-    spoken,
+    revision,
     system_prompt,
     tags,
     title,
 )
+from .messages import Message, MessageCreate, Messages
 
 CONVERSATION_EXAMPLE = {
     "title": "A week in Huế",
     "tags": ["travel"],
     "messages": [{"role": "user", "content": "What should I see in Huế?"}],
 }
-APPEND_EXAMPLE = {
-    "messages": [
-        {"role": "user", "content": "And in Hội An?", "client_message_id": "q-2"},
-        {"role": "assistant", "content": "The old town.", "client_message_id": "a-2"},
-    ]
-}
 
 
-class MessageCreate(Schema):
-    role = fields.String(
-        required=True, validate=validate.OneOf(("user", "assistant", "system", "tool"))
-    )
-    content = spoken(required=True)
-    client_message_id = ClientId()
-    parts = Items(fields.Dict(keys=fields.String()), least=1, most=100)
-    model = model()
-    tokens_used = WholeNumber(validate=validate.Range(0, 2**31 - 1))
-    metadata = Details()
-
-
-class _Messages(Schema):
-    @validates_schema
-    def check_client_ids(self, data: dict[str, Any], **_: Any) -> None:
-        given = [message.get("client_message_id") for message in data.get("messages", ())]
-        named = [client_id for client_id in given if client_id]
-        if len(set(named)) < len(named):
-            raise ValidationError("must each have another client_message_id.", "messages")
-
-
-class AppendRequest(_Messages):
-    messages = Items(fields.Nested(MessageCreate), least=1, most=100, required=True)
-
-
-class ConversationCreate(_Messages):
+class ConversationCreate(Messages):
     class Meta:
         # Sent again, the whole is known by client_id and each message by its own id.
         json_schema: ClassVar = {
@@ -91,39 +59,34 @@ class ConversationCreate(_Messages):
                 raise ValidationError({"messages": {place: fault}})
 
 
+_CHANGEABLE = (
+    *("title", "mode", "model", "system_prompt", "tags", "is_pinned", "is_archived"),
+    "metadata",
+)
+
+
 class ConversationUpdate(Schema):
     class Meta:
-        json_schema: ClassVar = {"minProperties": 1}
+        json_schema: ClassVar = {"anyOf": [{"required": [name]} for name in _CHANGEABLE]}
 
     title = title()
     mode = mode(allow_none=True)
+    model = model(allow_none=True)
+    system_prompt = system_prompt(allow_none=True)
     tags = tags()
+    is_pinned = fields.Boolean()
+    is_archived = fields.Boolean()
     details = Details(data_key="metadata")
+    revision = revision()
 
     @validates_schema
     def check_something(self, data: dict[str, Any], **_: Any) -> None:
-        if not data:
+        if not data.keys() - {"revision"}:
             raise ValidationError("must name something to change.")
-
-
-class ListQuery(Schema):
-    limit = limit(20)
-    cursor = fields.String(validate=validate.Length(1, 200))
 
 
 class ReadQuery(Schema):
     limit = limit(50)
-
-
-class MessagesQuery(Schema):
-    limit = limit(50)
-    before = fields.UUID(metadata={"description": "A message id: what was said before it."})
-    after = fields.UUID(metadata={"description": "A message id: what was said after it."})
-
-    @validates_schema
-    def check_direction(self, data: dict[str, Any], **_: Any) -> None:
-        if "before" in data and "after" in data:
-            raise ValidationError("must not be given together with before.", "after")
 
 
 class DeleteQuery(Schema):
@@ -146,54 +109,27 @@ class ConversationItem(Schema):
     updated_at = Timestamp(required=True)
 
 
+class ListedConversation(ConversationItem):
+    deleted_at = Timestamp(metadata={"description": "In the trash: when it came there."})
+
+
 class ConversationRecord(ConversationItem):
     title_source = fields.String(required=True)
+    active_leaf_id = fields.UUID(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The last message of the branch that is shown."},
+    )
     system_prompt = fields.String(required=True, allow_none=True)
     metadata = fields.Dict(required=True)
 
 
 class ConversationPage(Schema):
-    conversations = fields.List(fields.Nested(ConversationItem), required=True)
+    conversations = fields.List(fields.Nested(ListedConversation), required=True)
     next_cursor = fields.String(required=True, allow_none=True)
 
 
-class Message(Schema):
-    """Documents what the cache and the runs write as JSON themselves (see transcript.Turn)."""
-
-    id = fields.UUID(required=True)
-    seq = fields.Integer(required=True)
-    parent_id = fields.UUID(required=True, allow_none=True)
-    role = fields.String(required=True)
-    content = fields.String(required=True)
-    status = fields.String(required=True)
-    created_at = Timestamp(required=True)
-    parts = fields.List(fields.Dict(), required=True, allow_none=True)
-    client_message_id = fields.String(required=True, allow_none=True)
-    model = fields.String(required=True, allow_none=True)
-    finish_reason = fields.String(required=True, allow_none=True)
-    error_class = fields.String(required=True, allow_none=True)
-    prompt_tokens = fields.Integer(required=True, allow_none=True)
-    completion_tokens = fields.Integer(required=True, allow_none=True)
-    tokens_used = fields.Integer(required=True, allow_none=True)
-    usage_is_estimated = fields.Boolean(required=True)
-    latency_ms = fields.Integer(required=True, allow_none=True)
-    first_token_ms = fields.Integer(required=True, allow_none=True)
-    contexts = fields.List(fields.Dict(), required=True, allow_none=True)
-    metadata = fields.Dict(required=True)
-
-
 class ConversationWithMessages(ConversationRecord):
-    messages = fields.List(fields.Nested(Message), required=True)
-
-
-class MessagePage(Schema):
-    messages = fields.List(fields.Nested(Message), required=True)
-    next_cursor = fields.UUID(required=True, allow_none=True)
-
-
-class AppendAnswer(Schema):
-    conversation_id = fields.UUID(required=True)
-    revision = fields.Integer(required=True)
     messages = fields.List(fields.Nested(Message), required=True)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from ..clock import timestamp
+from ..clock import EDGE, parse_edge, timestamp
 from ..json_text import dumps
 from ..storable import UNPRINTABLE, is_printable
 
@@ -22,6 +22,23 @@ class Timestamp(fields.Field[datetime]):
 
     def _serialize(self, value: datetime | None, *_: Any, **__: Any) -> str | None:
         return None if value is None else timestamp(value)
+
+
+class Edge(fields.String):
+    """Where a period begins, or, `is_end`, ends: a date or a timestamp, see clock.parse_edge."""
+
+    def __init__(self, *, is_end: bool = False, **kwargs: Any) -> None:
+        meaning = (
+            "A date, included, or a timestamp, excluded." if is_end else "A date or timestamp."
+        )
+        super().__init__(metadata={"pattern": EDGE, "description": meaning}, **kwargs)
+        self._is_end = is_end
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return parse_edge(super()._deserialize(value, *args, **kwargs), is_end=self._is_end)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
 
 
 class ClientId(fields.String):
@@ -74,9 +91,10 @@ class WholeNumber(fields.Integer):
         return super()._validated(int(value) if is_whole else value)
 
 
-def spoken(**kwargs: Any) -> fields.String:
-    """A text that says something: not empty, not only white space."""
-    return fields.String(validate=_check_spoken, metadata=_SPOKEN, **kwargs)
+def spoken(*, most: int | None = None, **kwargs: Any) -> fields.String:
+    """A text that says something: not empty, not only white space; `most` characters, if given."""
+    check: list[Any] = [_check_spoken, *([validate.Length(max=most)] if most else [])]
+    return fields.String(validate=check, metadata=_SPOKEN, **kwargs)
 
 
 def system_prompt(**kwargs: Any) -> fields.String:
@@ -99,6 +117,12 @@ def model(**kwargs: Any) -> fields.String:
 
 def tags(**kwargs: Any) -> Items:
     return Items(fields.String(validate=validate.Length(1, 100)), most=50, **kwargs)
+
+
+def revision() -> WholeNumber:
+    """What a writer believes to write upon."""
+    known = {"description": "The revision that was seen: when it is another one now, it is a 409."}
+    return WholeNumber(validate=validate.Range(1, 2**63 - 1), metadata=known)
 
 
 def limit(default: int) -> fields.Integer:

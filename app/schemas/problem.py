@@ -24,6 +24,7 @@ class Problem(Schema):
     code = fields.String(required=True, metadata={"description": "A stable word for programs."})
     request_id = fields.String(required=True)
     errors = fields.List(fields.Nested(Fault), required=True)
+    revision = fields.Integer(metadata={"description": "With 409 and 412: the current one."})
     reset_at = Timestamp(
         metadata={"description": "With 429: from when on trying again makes sense."}
     )

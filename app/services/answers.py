@@ -32,20 +32,34 @@ class AnswerService:
         self, owner: str, conversation_id: UUID, question: SentMessage
     ) -> Iterator[WireEvent | None]:
         """The events of a question that was asked before. AlreadySentError: nobody answers it."""
-        answer = self._answer_to(owner, conversation_id, question.turn.id)
+        with self._database.statement(owner) as session:
+            answer = MessageRepository(session).answer_to(conversation_id, question.turn.id)
         if answer is None:
             raise AlreadySentError
-        run = self._runner.find(answer.id)
-        if run is not None:
+        return self._watch(owner, conversation_id, answer, question)
+
+    def watch_retry(
+        self, owner: str, conversation_id: UUID, retry: SentMessage
+    ) -> Iterator[WireEvent | None]:
+        """The same of another answer, which was asked for by an id of its own."""
+        answer = self._answer(owner, conversation_id, retry.turn.id)
+        if answer is None:
+            raise AlreadySentError
+        return self._watch(owner, conversation_id, answer, retry)
+
+    def _watch(
+        self, owner: str, conversation_id: UUID, answer: Turn, sent: SentMessage
+    ) -> Iterator[WireEvent | None]:
+        if (run := self._runner.find(answer.id)) is not None:
             return run.wire.watch()
         started = Started(
             conversation_id=conversation_id,
             message_id=answer.id,
-            user_message_id=question.turn.id,
-            revision=question.revision,
-            title=question.title,
+            user_message_id=answer.parent_id or answer.id,
+            revision=sent.revision.number,
+            title=sent.title,
         )
-        return self._follow(owner, started, _News(answer, "", question.revision))
+        return self._follow(owner, started, _News(answer, "", sent.revision.number))
 
     def _follow(
         self, owner: str, started: Started, news: "_News | None"
@@ -71,7 +85,7 @@ class AnswerService:
         """How the answer stands now, or stood at last while the store is away; None: deleted."""
         conversation_id = started.conversation_id
         try:
-            answer = self._answer_to(owner, conversation_id, started.user_message_id)
+            answer = self._answer(owner, conversation_id, started.message_id)
             if answer is None:
                 return None
             if answer.status == "streaming":
@@ -81,9 +95,9 @@ class AnswerService:
         except UnavailableError:
             return last
 
-    def _answer_to(self, owner: str, conversation_id: UUID, question_id: UUID) -> Turn | None:
+    def _answer(self, owner: str, conversation_id: UUID, message_id: UUID) -> Turn | None:
         with self._database.statement(owner) as session:
-            return MessageRepository(session).answer_to(conversation_id, question_id)
+            return MessageRepository(session).find(conversation_id, message_id)
 
     def _text_so_far(self, owner: str, conversation_id: UUID, message_id: UUID) -> str:
         with self._database.statement(owner) as session:

@@ -1,6 +1,6 @@
 """A question and its answer: stored before the first byte, generated outside the request."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -8,12 +8,19 @@ from uuid import UUID
 
 from ..clock import midnight, now
 from ..database import Database, OwnedSession
-from ..errors import AlreadySentError, LimitError, QuotaError, RecordNotFoundError
+from ..errors import (
+    AlreadySentError,
+    LimitError,
+    ParleyError,
+    QuotaError,
+    RecordNotFoundError,
+)
 from ..ids import new_id, parse_id
+from ..repositories.appending import NewRun
 from ..repositories.conversations import ConversationRepository
-from ..repositories.messages import MessageRepository, NewMessage, NewRun
+from ..repositories.messages import MessageRepository
 from ..repositories.runs import LEASE_SECONDS, Allowance, RunRepository
-from ..responders.base import Prompt, Responder
+from ..responders.base import Prompt, Responder, Titling
 from ..streaming.events import Started, WireEvent
 from ..streaming.run import Run, Ticket
 from ..streaming.runner import Runner
@@ -23,30 +30,13 @@ from .answers import AnswerService
 from .conversations import ConversationService, Source, clients_own
 from .history import HistoryService
 from .identity import Identity
-from .messages import Draft, MessageService, first_title, new_message
+from .messages import Draft, MessageService
+from .questions import Asking, Question, Wishes, retry_sha256
 from .runs import RunService
-from .wording import preview_of
+from .tree import TreeService, no_such_parent
+from .wording import preview_of, title_of
 
 _SAID = frozenset({"complete", "interrupted", "cancelled"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What a client asks. `conversation`: an id of ours, a client's own, or None for a new one."""
-
-    text: str
-    conversation: str | None = None
-    client_message_id: str | None = None
-    mode: str | None = None
-    model: str | None = None
-    filters: Sequence[Mapping[str, Any]] = ()
-
-    def draft(self) -> Draft:
-        return Draft(
-            role="user",
-            content=self.text,
-            client_message_id=self.client_message_id,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +56,7 @@ class ChatService:
         *,
         conversations: ConversationService,
         messages: MessageService,
+        tree: TreeService,
         history: HistoryService,
         answers: AnswerService,
         runs: RunService,
@@ -76,6 +67,7 @@ class ChatService:
         self._database = database
         self._conversations = conversations
         self._messages = messages
+        self._tree = tree
         self._history = history
         self._answers = answers
         self._runs = runs
@@ -87,28 +79,67 @@ class ChatService:
         """The events of the answer; the first, `Started`, is durable when this returns.
 
         The same client_message_id again gives the same answer again. RecordNotFoundError,
-        TooLargeError, PayloadMismatchError, LimitError (too many answers at once), QuotaError.
+        TooLargeError, PayloadMismatchError, LimitError (too many answers at once), QuotaError;
+        InvalidFieldsError: there is no message to go under.
         """
         owner, draft = identity.user_email, question.draft()
         self._messages.check_sizes([draft])
         conversation_id, source = self._place(owner, question)
         try:
             self._check_runs(owner)
-            started, ticket, row = self._begin(identity, question, conversation_id, source)
+            begun = self._begin(identity, Asking.of(question), conversation_id, source)
         except (AlreadySentError, LimitError):
             if (again := self._watch_again(owner, conversation_id, source, draft)) is None:
                 raise
             return again
+        return self._launch(identity, begun)
+
+    def answer_again(
+        self, identity: Identity, reference: str, message: str, wishes: Wishes
+    ) -> Iterator[WireEvent | None]:
+        """The events of another answer to a question, which is shown from now on.
+
+        `message`: the question or one of its answers. As `ask`; ConflictError: it is no question,
+        AnswerWaitsError: an answer to it is being written.
+        """
+        owner = identity.user_email
+        found = self._tree.find_question(owner, reference, message)
+        (question,) = found.turns
+        try:
+            self._check_runs(owner)
+            asking = Asking.again(question, wishes)
+            begun = self._begin(identity, asking, found.conversation_id, None)
+        except (AlreadySentError, LimitError):
+            again = self._watch_retry(owner, found.conversation_id, question, wishes)
+            if again is None:
+                raise
+            return again
+        return self._launch(identity, begun)
+
+    def _launch(self, identity: Identity, begun: "_Begun") -> Iterator[WireEvent | None]:
         run = Run(
-            ticket,
-            wire=Wire([started]),
+            begun.ticket,
+            wire=Wire([begun.started]),
             journal=self._runs,
             responder=self._responder,
-            load_prompt=self._prompt_loader(identity, question, ticket.conversation_id, row),
+            load_prompt=self._prompt_loader(identity, begun),
             max_bytes=self._limits.max_answer_bytes,
+            when_complete=self._entitler(identity.user_email, begun.ticket.conversation_id),
         )
         self._runner.launch(run)
         return run.wire.watch()
+
+    def _entitler(self, owner: str, conversation_id: UUID) -> Callable[[Prompt, str], None] | None:
+        """What names a conversation after its first answer, if the responder names any."""
+        if not isinstance(titling := self._responder, Titling):
+            return None
+
+        def entitle(prompt: Prompt, answer: str) -> None:
+            if not prompt.history.turns:
+                title = titling.title(prompt, answer) or ""
+                self._conversations.entitle(owner, conversation_id, title)
+
+        return entitle
 
     def _check_runs(self, owner: str) -> None:
         """An erased conversation's run is no row any more, but may still be asking its model."""
@@ -134,25 +165,23 @@ class ChatService:
     def _begin(
         self,
         identity: Identity,
-        question: Question,
+        asking: Asking,
         conversation_id: UUID | None,
         source: Source | None,
-    ) -> tuple[Started, Ticket, Any]:
+    ) -> "_Begun":
         owner = identity.user_email
         if conversation_id is not None:
             with self._database.statement(owner) as session:
-                return self._start_in(session, conversation_id, identity, question)
+                return self._begin_in(session, conversation_id, identity, asking)
         with self._database.transaction(owner) as session:
-            fields = {"mode": question.mode, "model": question.model}
+            fields = {"mode": asking.wishes.mode, "model": asking.wishes.model}
             made = self._conversations.create_in(session, fields, source)
-            return self._start_in(session, made, identity, question)
+            return self._begin_in(session, made, identity, asking)
 
-    def _start_in(
-        self, session: OwnedSession, conversation_id: UUID, identity: Identity, question: Question
-    ) -> tuple[Started, Ticket, Any]:
+    def _begin_in(
+        self, session: OwnedSession, conversation_id: UUID, identity: Identity, asking: Asking
+    ) -> "_Begun":
         """Stores question, empty answer and run in one statement."""
-        asked = new_message(question.draft())
-        answer = NewMessage(id=new_id(), role="assistant", content="", status="streaming")
         run = NewRun(
             run_id=new_id(),
             lease_seconds=LEASE_SECONDS,
@@ -160,23 +189,24 @@ class ChatService:
         )
         rows = MessageRepository(session).append(
             conversation_id,
-            [asked, answer],
-            title=first_title([question.draft()]),
-            preview=preview_of(question.text),
+            asking.messages,
+            title=title_of(asking.text),
+            preview=preview_of(asking.text),
             run=run,
+            under=asking.under,
         )
         if not rows:
-            raise _refusal(session, conversation_id, self._limits.allowance)
+            raise _refusal(session, conversation_id, asking, self._limits.allowance)
         ticket = Ticket(
             run_id=run.run_id,
             attempt=1,
             owner=identity.user_email,
             conversation_id=conversation_id,
-            message_id=answer.id,
-            mode=question.mode,
+            message_id=asking.answer_id,
+            mode=asking.wishes.mode,
             sid=identity.sid,
         )
-        return _started(ticket, asked.id, rows[0]), ticket, rows[0]
+        return _Begun(asking, ticket, rows[-1])
 
     def _watch_again(
         self, owner: str, conversation_id: UUID | None, source: Source | None, draft: Draft
@@ -189,29 +219,61 @@ class ChatService:
         question = sent.get(draft.client_message_id)
         return self._answers.watch_again(owner, place, question) if question else None
 
-    def _prompt_loader(
-        self, identity: Identity, question: Question, conversation_id: UUID, row: Any
-    ) -> Callable[[], Prompt]:
+    def _watch_retry(
+        self, owner: str, conversation_id: UUID, question: Turn, wishes: Wishes
+    ) -> Iterator[WireEvent | None] | None:
+        """The events of another answer that was asked for before; None when it was not."""
+        client_id = wishes.client_message_id
+        if client_id is None:
+            return None
+        payload = {client_id: retry_sha256(question)}
+        sent = self._messages.stored_as(owner, conversation_id, payload).get(client_id)
+        return self._answers.watch_retry(owner, conversation_id, sent) if sent else None
+
+    def _prompt_loader(self, identity: Identity, begun: "_Begun") -> Callable[[], Prompt]:
+        owner, wishes, row = identity.user_email, begun.asking.wishes, begun.row
+
         def load() -> Prompt:
             return Prompt(
-                question=question.text,
-                user_email=identity.user_email,
-                history=self._history_before(identity.user_email, conversation_id, row.seq),
+                question=begun.asking.text,
+                user_email=owner,
+                history=self._history_before(
+                    owner, begun.ticket.conversation_id, begun.asking.question_id
+                ),
                 system_prompt=row.system_prompt,
-                mode=question.mode or row.mode,
-                model=question.model or row.model,
+                mode=wishes.mode or row.mode,
+                model=wishes.model or row.model,
                 dept=identity.dept,
-                filters=question.filters,
+                filters=wishes.filters,
             )
 
         return load
 
-    def _history_before(self, owner: str, conversation_id: UUID, seq: int) -> Transcript:
+    def _history_before(self, owner: str, conversation_id: UUID, question_id: UUID) -> Transcript:
         """The turns that were said before the question, as many as the limits allow."""
         count = self._limits.max_history
-        transcript = self._history.transcript(owner, conversation_id, count=count + 2)
-        turns = (turn for turn in transcript.turns if turn.seq < seq and _is_said(turn))
-        return Transcript(tuple(turns)).last(count, max_tokens=self._limits.max_history_tokens)
+        transcript = self._history.before(owner, conversation_id, question_id, count=count)
+        turns = tuple(turn for turn in transcript.turns if _is_said(turn))
+        return Transcript(turns).last(count, max_tokens=self._limits.max_history_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A turn that is stored: what was asked, the run's ticket, and the answer's row."""
+
+    asking: Asking
+    ticket: Ticket
+    row: Any
+
+    @property
+    def started(self) -> Started:
+        return Started(
+            conversation_id=self.ticket.conversation_id,
+            message_id=self.ticket.message_id,
+            user_message_id=self.asking.question_id,
+            revision=self.row.revision,
+            title=self.row.title,
+        )
 
 
 def _is_said(turn: Turn) -> bool:
@@ -219,9 +281,9 @@ def _is_said(turn: Turn) -> bool:
 
 
 def _refusal(
-    session: OwnedSession, conversation_id: UUID, allowance: Allowance
-) -> RecordNotFoundError | LimitError:
-    """Why a start changed nothing."""
+    session: OwnedSession, conversation_id: UUID, asking: Asking, allowance: Allowance
+) -> ParleyError:
+    """Why a beginning changed nothing."""
     if ConversationRepository(session).record(conversation_id) is None:
         return RecordNotFoundError()
     exhausted = RunRepository(session).exhausted(allowance)
@@ -230,19 +292,12 @@ def _refusal(
         return QuotaError("You have asked all of today's questions.", reset_at=tomorrow)
     if exhausted.tokens:
         return QuotaError("Today's answers have taken all of their tokens.", reset_at=tomorrow)
+    parent_id = asking.under.parent_id if asking.under else None
+    if parent_id and MessageRepository(session).find(conversation_id, parent_id) is None:
+        return no_such_parent()
     return _too_many_runs()
 
 
 def _too_many_runs() -> LimitError:
     soon = now() + timedelta(seconds=5)
     return LimitError("Too many answers are being written for you at once.", reset_at=soon)
-
-
-def _started(ticket: Ticket, user_message_id: UUID, row: Any) -> Started:
-    return Started(
-        conversation_id=ticket.conversation_id,
-        message_id=ticket.message_id,
-        user_message_id=user_message_id,
-        revision=row.revision,
-        title=row.title,
-    )

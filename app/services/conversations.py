@@ -1,22 +1,22 @@
-"""Conversations of one owner: list, create, find, rename, delete, and pages of their messages."""
+"""Conversations of one owner: create, find, rename, delete."""
 
-import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from ..clock import parse, timestamp
 from ..database import Database, OwnedSession
-from ..errors import FieldFault, InvalidFieldsError, RecordNotFoundError
+from ..errors import RecordNotFoundError
 from ..ids import new_id, parse_id
-from ..json_text import dumps, loads
-from ..repositories.conversations import ConversationRepository, ListCursor
-from ..repositories.messages import MessageRepository
+from ..json_text import dumps
+from ..repositories.conversations import ConversationRepository
+from ..revisions import ANY, Expected, Revision
 from ..search_words import search_words
-from ..transcript import Turn
 from .history import HistoryService, Reading
-from .messages import Appended, Draft, MessageService
+from .messages import Draft, MessageService
+from .once import Effect, Once, OnceService, Reference
+from .wording import title_of
 
 _SHOWN = 50  # how many of the last messages a creation shows, if it has that many
 
@@ -36,37 +36,19 @@ class Created:
     is_replay: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Rows of a list; `next_cursor` is opaque, None at the end."""
-
-    conversations: Sequence[Any]
-    next_cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class TurnPage:
-    """Turns, oldest first; `has_more`: there are others beyond them in the direction asked."""
-
-    turns: Sequence[Turn]
-    has_more: bool
-
-
 class ConversationService:
     def __init__(
-        self, database: Database, *, history: HistoryService, messages: MessageService
+        self,
+        database: Database,
+        *,
+        history: HistoryService,
+        messages: MessageService,
+        once: OnceService,
     ) -> None:
         self._database = database
         self._history = history
         self._messages = messages
-
-    def page(self, owner: str, *, limit: int, cursor: str | None = None) -> Page:
-        """The owner's conversations, newest activity first. InvalidFieldsError: a foul cursor."""
-        after = _decode_cursor(cursor) if cursor else None
-        with self._database.statement(owner) as session:
-            rows = ConversationRepository(session).page(take=limit + 1, cursor=after)
-        has_more = len(rows) > limit
-        return Page(rows[:limit], _encode_cursor(rows[limit - 1]) if has_more else None)
+        self._once = once
 
     def create(
         self,
@@ -75,6 +57,7 @@ class ConversationService:
         drafts: Sequence[Draft] = (),
         *,
         client_id: str | None = None,
+        once: Once | None = None,
     ) -> Created:
         """A new conversation, with its first messages if any: all of it or nothing.
 
@@ -82,17 +65,20 @@ class ConversationService:
         they are appended, see MessageService.append. RecordNotFoundError: it lies in the trash.
         """
         source = clients_own(client_id) if client_id else None
-        with self._database.transaction(owner) as session:
-            made = ConversationRepository(session).create_once(_new_conversation(fields, source))
-            if made and drafts:
-                self._messages.append_in(session, made, drafts)
-        found = made or (source and self.find_source(owner, source))
-        if found is None:
-            raise RecordNotFoundError
-        if drafts and not made:
-            self._messages.append(owner, found, drafts)
-        reading = self._history.read(owner, found, limit=max(len(drafts), _SHOWN))
-        return Created(reading, is_replay=not made)
+
+        def make(session: OwnedSession) -> _Made:
+            made = self._make(session, fields, drafts, source)
+            if once and drafts and made.is_replay:
+                self.lock(session, made.conversation_id)
+                self._messages.append_rest(session, made.conversation_id, drafts)
+            return made
+
+        made = self._once.run(owner, once, Effect(make, _Made._asdict, _Made.recall))
+        if drafts and made.is_replay and not once:
+            self._messages.append(owner, made.conversation_id, drafts)
+        limit = max(len(drafts), _SHOWN)
+        reading = self._history.read(owner, made.conversation_id, limit=limit)
+        return Created(reading, is_replay=made.is_replay)
 
     def create_in(
         self, session: OwnedSession, fields: Mapping[str, Any], source: Source | None = None
@@ -101,12 +87,23 @@ class ConversationService:
 
         RecordNotFoundError: the conversation from this source lies in the trash.
         """
+        return self._make(session, fields, (), source).conversation_id
+
+    def _make(
+        self,
+        session: OwnedSession,
+        fields: Mapping[str, Any],
+        drafts: Sequence[Draft],
+        source: Source | None,
+    ) -> "_Made":
         conversations = ConversationRepository(session)
         made = conversations.create_once(_new_conversation(fields, source))
+        if made and drafts:
+            self._messages.append_in(session, made, drafts)
         found = made or (source and conversations.find_source(*source))
         if found is None:
             raise RecordNotFoundError
-        return found
+        return _Made(found, is_replay=not made)
 
     def find(self, owner: str, reference: str) -> UUID:
         """The id behind a reference: an id of ours, or a client's own. RecordNotFoundError.
@@ -129,65 +126,126 @@ class ConversationService:
         """A conversation with its last messages. RecordNotFoundError: absent or not the owner's."""
         return self._history.read(owner, self.find(owner, reference), limit=limit)
 
-    def append(self, owner: str, reference: str, drafts: Sequence[Draft]) -> Appended:
-        """Stores messages at the conversation's end; see MessageService.append."""
-        return self._messages.append(owner, self.find(owner, reference), drafts)
+    def revision(self, owner: str, reference: str) -> Revision:
+        """The state of a conversation. RecordNotFoundError: absent or not the owner's."""
+        with self._database.statement(owner) as session:
+            record = ConversationRepository(session).record(self.find(owner, reference))
+        if record is None:
+            raise RecordNotFoundError
+        return Revision(record.revision, record.rev)
 
-    def turns(
+    @contextmanager
+    def change(
+        self,
+        owner: str,
+        conversation_id: UUID,
+        expected: Expected = ANY,
+        *,
+        is_in_trash: bool = False,
+    ) -> Iterator[tuple[OwnedSession, Any]]:
+        """A transaction on a conversation that nobody else changes meanwhile, and its state.
+
+        RecordNotFoundError: absent, not the owner's, or in the trash (or not, as you ask for);
+        StaleError: it is not as expected.
+        """
+        with self._database.transaction(owner) as session:
+            yield session, self.lock(session, conversation_id, expected, is_in_trash=is_in_trash)
+
+    def lock(
+        self,
+        session: OwnedSession,
+        conversation_id: UUID,
+        expected: Expected = ANY,
+        *,
+        is_in_trash: bool = False,
+    ) -> Any:
+        """The same within a transaction: the conversation's state."""
+        state = ConversationRepository(session).lock(conversation_id)
+        if state is None or (state.deleted_at is not None) != is_in_trash:
+            raise RecordNotFoundError
+        expected.check(Revision(state.revision, state.rev))
+        return state
+
+    def update(
         self,
         owner: str,
         reference: str,
+        fields: Mapping[str, Any],
         *,
-        limit: int,
-        before: UUID | None = None,
-        after: UUID | None = None,
-    ) -> TurnPage:
-        """A page of the active path: its end, or what comes before or after a message."""
-        conversation_id = self.find(owner, reference)
-        with self._database.statement(owner) as session:
-            if ConversationRepository(session).record(conversation_id) is None:
-                raise RecordNotFoundError
-            messages = MessageRepository(session)
-            if after is not None:
-                turns = messages.after(conversation_id, after, limit + 1)
-                return TurnPage(turns[:limit], len(turns) > limit)
-            if before is not None:
-                turns = messages.before(conversation_id, before, limit + 1)
-            else:
-                turns = messages.tail(conversation_id, limit + 1)
-        return TurnPage(turns[-limit:], len(turns) > limit)
+        expected: Expected = ANY,
+        once: Once | None = None,
+    ) -> Any:
+        """Changes what the owner says of a conversation, which reorders no list: the record."""
+        data = {**fields, **_named(fields)}
+        return self.rewrite(owner, reference, data, expected=expected, once=once)
 
-    def update(self, owner: str, reference: str, fields: Mapping[str, Any]) -> Any:
-        """Changes title, mode, tags or metadata, which reorders no list; the changed record."""
+    def rewrite(
+        self,
+        owner: str,
+        reference: str,
+        data: Mapping[str, Any],
+        *,
+        expected: Expected = ANY,
+        once: Once | None = None,
+        is_in_trash: bool = False,
+    ) -> Any:
+        """Writes columns of a conversation, as a new revision: the record."""
         conversation_id = self.find(owner, reference)
-        data = {**fields, **_named(fields), "revision": {"increment": 1}, "rev": new_id()}
-        where = {"id": conversation_id, "deleted_at": None}
-        with self._database.statement(owner) as session:
+        data = {**data, "revision": {"increment": 1}, "rev": new_id()}
+
+        def rewrite(session: OwnedSession) -> Any:
+            self.lock(session, conversation_id, expected, is_in_trash=is_in_trash)
             conversations = ConversationRepository(session)
-            if not conversations.update_many(where=where, data=data):
-                raise RecordNotFoundError
-            record = conversations.record(conversation_id)
-        if record is None:
-            raise RecordNotFoundError
-        return record
+            conversations.update_many(where={"id": conversation_id}, data=data)
+            return conversations.record(conversation_id)
 
-    def trash(self, owner: str, reference: str) -> int:
-        """Puts a conversation into the trash and ends its runs; the new revision."""
+        return self._once.run(owner, once, Effect(rewrite, _reference_to, _record_of))
+
+    def entitle(self, owner: str, conversation_id: UUID, better: str) -> None:
+        """A better title than the first question's, made as that; never over a user's own."""
+        if title := title_of(better):
+            with self._database.statement(owner) as session:
+                ConversationRepository(session).entitle(conversation_id, title)
+
+    def trash(self, owner: str, reference: str, *, expected: Expected = ANY) -> Revision:
+        """Puts a conversation into the trash and ends its runs; the new state."""
         conversation_id = self.find(owner, reference)
-        with self._database.transaction(owner) as session:
+        with self.change(owner, conversation_id, expected) as (session, _):
             revision = ConversationRepository(session).trash(conversation_id)
-        if revision is None:
-            raise RecordNotFoundError
         self._history.forget(conversation_id)
         return revision
 
-    def erase(self, owner: str, reference: str) -> None:
+    def erase(self, owner: str, reference: str, *, expected: Expected = ANY) -> None:
         """Removes a conversation and all its messages for good, from the trash too."""
         conversation_id = self.find(owner, reference)
         with self._database.transaction(owner) as session:
-            if not ConversationRepository(session).erase(conversation_id):
+            conversations = ConversationRepository(session)
+            state = conversations.lock(conversation_id)
+            if state is None:
                 raise RecordNotFoundError
+            expected.check(Revision(state.revision, state.rev))
+            conversations.erase(conversation_id)
         self._history.forget(conversation_id)
+
+
+class _Made(NamedTuple):
+    conversation_id: UUID
+    is_replay: bool
+
+    @classmethod
+    def recall(cls, _: OwnedSession, reference: Reference) -> "_Made":
+        return cls(UUID(reference["conversation_id"]), reference["is_replay"])
+
+
+def _reference_to(record: Any) -> Reference:
+    return {"conversation_id": record.id}
+
+
+def _record_of(session: OwnedSession, reference: Reference) -> Any:
+    record = ConversationRepository(session).record(UUID(reference["conversation_id"]))
+    if record is None:
+        raise RecordNotFoundError
+    return record
 
 
 def clients_own(reference: str) -> Source:
@@ -213,20 +271,3 @@ def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
     """What goes with a title that the user gives."""
     title = fields.get("title")
     return {"title_source": "user", "title_words": search_words(title)} if title else {}
-
-
-def _encode_cursor(row: Any) -> str:
-    return base64.urlsafe_b64encode(dumps([row.updated_at, row.id])).decode().rstrip("=")
-
-
-def _decode_cursor(cursor: str) -> ListCursor:
-    try:
-        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
-        updated_at, conversation_id = loads(base64.urlsafe_b64decode(padded))
-        moment = parse(updated_at)
-        if timestamp(moment) == updated_at:
-            return ListCursor(moment, UUID(conversation_id))
-    except (ValueError, TypeError, AttributeError, OverflowError):
-        pass
-    fault = FieldFault("/cursor", "is not a cursor that a list answer gave.")
-    raise InvalidFieldsError([fault])

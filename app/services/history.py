@@ -14,7 +14,10 @@ from ..errors import RecordNotFoundError
 from ..json_text import dumps
 from ..repositories.conversations import ConversationRepository
 from ..repositories.messages import MessageRepository
+from ..repositories.tree import TreeRepository
 from ..transcript import Transcript, Turn
+
+_TURN = 2  # a question and its answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,21 @@ class HistoryService:
         record = self._record(owner, conversation_id)
         return Reading(record, self._newest(owner, record, limit).array)
 
-    def transcript(self, owner: str, conversation_id: UUID, *, count: int) -> Transcript:
-        """The newest turns of the active path, oldest first."""
+    def before(
+        self, owner: str, conversation_id: UUID, message_id: UUID, *, count: int
+    ) -> Transcript:
+        """The `count` turns that led to a message, oldest first, whatever branch is shown."""
         record = self._record(owner, conversation_id)
-        turns = self._newest(owner, record, count).loads() if count else []
-        return Transcript(tuple(Turn.from_json(turn) for turn in turns))
+        if not count:
+            return Transcript()
+        shown = self._newest(owner, record, count + _TURN).loads()
+        ids = [turn["id"] for turn in shown]
+        led = shown[: ids.index(str(message_id))] if str(message_id) in ids else []
+        if len(led) >= count or (led and led[0]["parent_id"] is None):
+            return Transcript(tuple(Turn.from_json(turn) for turn in led[-count:]))
+        with self._database.statement(owner) as session:
+            path = TreeRepository(session).path(conversation_id, message_id, count + 1)
+        return Transcript(tuple(path[:-1]))
 
     def forget(self, conversation_id: UUID) -> None:
         """Drops what the cache holds of a conversation."""

@@ -4,23 +4,28 @@ import re
 
 TITLE_LENGTH = 50
 PREVIEW_LENGTH = 100
+PREVIEW_READ = 4 * PREVIEW_LENGTH  # characters of a message that its preview is made of
 # Marks of headings, quotes, lists, code, links and emphasis; 2*3 and snake_case have none.
 _MARKDOWN = re.compile(
     r"^(?:[#>*+-]+\s+)+|`+|(?<!\w)[*_~]{1,3}(?=\S)|(?<=\S)[*_~]{1,3}(?!\w)"
     r"|!?\[([^\]]*)\]\([^)]*\)"
 )
+_FENCE = re.compile(r"\s*(```|~~~)[^`]*$")
 
 
 def title_of(text: str) -> str | None:
-    """A title from a first message: its first line without Markdown, cut at a word."""
-    lines = text.strip()[:2000].splitlines()
-    line = " ".join(_MARKDOWN.sub(r"\1", lines[0]).split()) if lines else ""
-    return _cut(line, TITLE_LENGTH) or None
+    """A title from a first message: the first line that says something, without Markdown.
+
+    It is cut at a word.
+    """
+    lines = (line for line in text.strip()[:2000].splitlines() if not _FENCE.match(line))
+    plain = (" ".join(_MARKDOWN.sub(r"\1", line).split()) for line in lines)
+    return _cut(next(filter(None, plain), ""), TITLE_LENGTH) or None
 
 
 def preview_of(text: str) -> str:
     """The start of a message on one line, for lists."""
-    return _cut(" ".join(text[: 4 * PREVIEW_LENGTH].split()), PREVIEW_LENGTH)
+    return _cut(" ".join(text[:PREVIEW_READ].split()), PREVIEW_LENGTH)
 
 
 def _cut(line: str, length: int) -> str:

@@ -65,12 +65,15 @@ class Run:
         responder: Responder,
         load_prompt: Callable[[], Prompt],
         max_bytes: int,
+        when_complete: Callable[[Prompt, str], None] | None = None,
     ) -> None:
+        """`when_complete` hears the prompt and the answer when that is stored."""
         self.ticket = ticket
         self.wire = wire
         self._journal = journal
         self._responder = responder
         self._load_prompt = load_prompt
+        self._when_complete = when_complete
         self._prompt: Prompt | None = None
         self._answer = Answer(max_bytes)
         self._pending: list[str] = []
@@ -166,6 +169,14 @@ class Run:
         with self._storing:
             stored = self._journal.finish(self.ticket, self._answer, self._prompt, error)
             self.wire.publish(_ending(stored, error))
+        if stored and error is None and self._prompt and self._when_complete:
+            self._tell(self._when_complete, self._prompt)
+
+    def _tell(self, when_complete: Callable[[Prompt, str], None], prompt: Prompt) -> None:
+        try:
+            when_complete(prompt, self._answer.text)
+        except Exception as fault:  # noqa: BLE001 - a host's responder may raise anything
+            log.error("title_failed", error=type(fault).__name__, where=places(fault))
 
 
 def _ending(stored: tuple[Turn, int] | None, error: ModelError | None) -> Done | Failed:

@@ -11,7 +11,8 @@ from tests.client import Client
 def person(app):
     """Somebody with a conversation."""
     client = Client(app, f"{uuid4().hex}@example.com")
-    client.home = client.create("Hello", "Good morning")["id"]
+    made = client.create("Hello", "Good morning")
+    client.home, client.message_id = made["id"], made["messages"][0]["id"]
     return client
 
 

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 
 ONE = "/conversations/{conversation_id}"
 MESSAGES = f"{ONE}/messages"
+MESSAGE = f"{MESSAGES}/{{message_id}}"
+OWN_MESSAGE = "/conversations/{client_id}/messages/second"
+LEAF = f"{ONE}/active-leaf"
 OWN = "/conversations/{client_id}"
 HOME = "/conversations/{home}"
 TAKEN = {"messages": [{"role": "user", "content": "Taken over"}]}
 QUESTION = {"message": "What was said?"}
+TAGGING = {"action": "tag", "tags": ["taken over"]}
+RAG = "/compat/rag/chat"
+RAG_ONE = f"{RAG}/sessions/{{conversation_id}}"
+CHATBOT = "/compat/chatbot"
 
 # Somebody's names where nobody should look for any: none of them may mean anything.
 NESTED = {
@@ -37,8 +44,6 @@ HEADERS = {
     "X-Rewrite-Url": ONE,
     "X-HTTP-Method-Override": "DELETE",
     "Last-Event-ID": "{message_id}",
-    "Idempotency-Key": "{message_id}",
-    "If-Match": '"{conversation_id}"',
     "If-None-Match": '"{conversation_id}"',
     "Cookie": "user_email={email}; session={conversation_id}; conversation_id={conversation_id}",
     "Referer": f"http://localhost{ONE}",
@@ -60,6 +65,11 @@ class Call:
     status: int = 200
     trashed: int = 404
     missing: int = 404
+    is_deletion: bool = False
+
+    def spends(self, method):
+        """Whether what it names is gone afterwards, or no longer in the trash."""
+        return method == "DELETE" or self.is_deletion or self.address.endswith("/restore")
 
     def writes(self, method):
         """Whether it also leaves something where nothing of what it names is there."""
@@ -94,6 +104,13 @@ ROUTES = {
         anywhere("/conversations"),
         anywhere("/conversations?cursor={cursor}"),
         anywhere("/conversations?user_email={email}", status=422),
+        anywhere("/conversations?q={conversation_id}&tag={message_id}&pinned_first=true"),
+    ],
+    ("POST", "/conversations/bulk"): [
+        anywhere("/conversations/bulk", {"ids": ["{conversation_id}"], **TAGGING}),
+        anywhere("/conversations/bulk", {"ids": ["{client_id}"], **TAGGING}),
+        anywhere("/conversations/bulk", {"filter": {"tag": "{message_id}"}, **TAGGING}),
+        anywhere("/conversations/bulk", {"filter": {"user_email": "{email}"}, **TAGGING}, 422),
     ],
     ("POST", "/conversations"): [
         anywhere("/conversations", {"title": "Mine"}, 201),
@@ -109,9 +126,14 @@ ROUTES = {
         anywhere(HOME, {"tags": ["{conversation_id}"], "metadata": NESTED}),
     ],
     ("DELETE", ONE): [Call(ONE), Call(OWN), Call(f"{ONE}?permanent=true", trashed=200)],
+    ("POST", f"{ONE}/restore"): [
+        Call(f"{ONE}/restore", status=404, trashed=200),
+        Call(f"{OWN}/restore", status=404, trashed=200),
+    ],
     ("GET", MESSAGES): [
         Call(MESSAGES),
         Call(f"{OWN}/messages"),
+        Call(f"{MESSAGES}?branch=all&limit=1"),
         Call(f"{MESSAGES}?before={{message_id}}"),
         Call(f"{MESSAGES}?after={{message_id}}"),
         anywhere(f"{HOME}/messages?before={{message_id}}"),
@@ -126,6 +148,45 @@ ROUTES = {
             409,
         ),
         anywhere(f"{HOME}/messages", {"messages": [NESTED_MESSAGE]}, 201),
+        Call(MESSAGES, TAKEN | {"parent_id": "{message_id}"}, 201),
+        anywhere(f"{HOME}/messages", TAKEN | {"parent_id": "{message_id}"}, 422),
+    ],
+    ("GET", MESSAGE): [
+        Call(MESSAGE),
+        Call(OWN_MESSAGE),
+        anywhere(f"{HOME}/messages/{{message_id}}", status=404),
+    ],
+    ("PATCH", MESSAGE): [
+        Call(MESSAGE, {"content": "Taken over"}, 201),
+        Call(OWN_MESSAGE, {"content": "Taken over"}, 201),
+        anywhere(f"{HOME}/messages/{{message_id}}", {"content": "Taken over"}, 404),
+    ],
+    ("DELETE", MESSAGE): [
+        Call(MESSAGE),
+        Call(OWN_MESSAGE),
+        anywhere(f"{HOME}/messages/{{message_id}}", status=404),
+    ],
+    ("GET", f"{MESSAGE}/versions"): [
+        Call(f"{MESSAGE}/versions"),
+        Call(f"{OWN_MESSAGE}/versions"),
+        anywhere(f"{HOME}/messages/{{message_id}}/versions", status=404),
+    ],
+    ("POST", f"{MESSAGE}/regenerate"): [
+        Call(f"{MESSAGE}/regenerate?wire=json"),
+        Call(f"{OWN_MESSAGE}/regenerate", {"model": "other"}),
+        anywhere(f"{HOME}/messages/{{message_id}}/regenerate", status=404),
+    ],
+    ("PUT", LEAF): [
+        Call(LEAF, {"message_id": "{message_id}"}),
+        Call("/conversations/{client_id}/active-leaf", {"message_id": "{message_id}"}),
+        anywhere(f"{HOME}/active-leaf", {"message_id": "{message_id}"}, 422),
+    ],
+    ("GET", "/search"): [
+        anywhere("/search?q=said"),
+        anywhere("/search?q=hello+OR+canary*&conversation={conversation_id}"),
+        anywhere("/search?q=hello+OR+canary*&conversation={client_id}"),
+        anywhere("/search?q={message_id}&tag={conversation_id}&role=user"),
+        anywhere("/search?q=hello&user_email={email}", status=422),
     ],
     ("POST", "/chat"): [
         Call(*ask("json")),
@@ -135,7 +196,47 @@ ROUTES = {
         Call(*ask("json", "{client_id}"), missing=200),
         anywhere(*ask("json", "{home}", filters=[NESTED], client_message_id="{message_id}")),
         anywhere(*ask("json", None, client_message_id="{message_id}")),
+        anywhere(*ask("json", "{home}", parent_id="{message_id}"), 422),
     ],
+    ("GET", "/stats"): [anywhere("/stats"), anywhere("/stats?user_email={email}", status=422)],
+}
+ROUTES |= {
+    ("POST", f"{RAG}/create"): [anywhere(f"{RAG}/create?user_id={{email}}")],
+    ("POST", f"{RAG}/send"): [
+        Call(f"{RAG}/send", QUESTION | {"session_id": "{conversation_id}"}),
+        Call(f"{RAG}/send", QUESTION | {"session_id": "{client_id}"}),
+    ],
+    ("GET", f"{RAG}/history/{{conversation_id}}"): [
+        Call(f"{RAG}/history/{{client_id}}?user_id={{email}}"),
+    ],
+    ("DELETE", f"{RAG}/delete/{{conversation_id}}"): [anywhere(f"{RAG}/delete/{{client_id}}")],
+    ("POST", f"{RAG}/sessions"): [anywhere(f"{RAG}/sessions?user_id={{email}}")],
+    ("GET", f"{RAG}/sessions"): [anywhere(f"{RAG}/sessions?user_id={{email}}")],
+    ("DELETE", RAG_ONE): [anywhere(RAG_ONE)],
+    ("POST", f"{RAG_ONE}/messages"): [
+        Call(f"{RAG_ONE}/messages", QUESTION | {"metadata": NESTED}),
+    ],
+    ("GET", f"{RAG_ONE}/history"): [
+        Call(f"{RAG_ONE}/history?max_messages=1&user_id={{email}}"),
+    ],
+    ("POST", f"{CHATBOT}/chat"): [
+        anywhere(
+            f"{CHATBOT}/chat", QUESTION | {"history": [NESTED], "memory_ids": ["{message_id}"]}
+        ),
+    ],
+    ("POST", f"{CHATBOT}/clear"): [anywhere(f"{CHATBOT}/clear")],
+    ("GET", f"{CHATBOT}/history"): [
+        anywhere(f"{CHATBOT}/history?conversation_id={{conversation_id}}"),
+    ],
+    ("POST", f"{CHATBOT}/new-conversation"): [anywhere(f"{CHATBOT}/new-conversation")],
+    ("POST", f"{CHATBOT}/delete-conversation"): [
+        Call(
+            f"{CHATBOT}/delete-conversation",
+            {"conversation_id": "{conversation_id}"},
+            is_deletion=True,
+        ),
+    ],
+    ("GET", f"{CHATBOT}/list-conversations"): [anywhere(f"{CHATBOT}/list-conversations")],
 }
 PUBLIC = {("GET", path) for path in ("/livez", "/readyz", "/version", "/openapi.json", "/docs")}
 PUBLIC |= {("GET", "/docs/{asset}")}

@@ -106,8 +106,8 @@ class Story:
 def absent(place):
     """Names like those of `place`, of nothing and nobody."""
     padded = place.cursor + "=" * (-len(place.cursor) % 4)
-    moment, _ = json.loads(base64.urlsafe_b64decode(padded))
-    cursor = base64.urlsafe_b64encode(json.dumps([moment, str(uuid4())]).encode()).decode()
+    *kind, _ = json.loads(base64.urlsafe_b64decode(padded))
+    cursor = base64.urlsafe_b64encode(json.dumps([*kind, str(uuid4())]).encode()).decode()
     is_visitor = place.email.startswith("anon:")
     return Place(
         conversation_id=str(uuid4()),

@@ -62,6 +62,9 @@ def test_a_wrong_query_is_refused_and_its_field_named(person):
     for method, path, named in (
         ("GET", "/conversations?unknown=1", {"/unknown"}),
         ("GET", "/conversations?offset=1&limit=0", {"/offset", "/limit"}),
+        ("GET", "/conversations?pinned=perhaps&mode=x", {"/pinned", "/mode"}),
+        ("GET", "/conversations?from=x&to=2026-02-30&tag=%00", {"/from", "/to", "/tag"}),
+        ("GET", "/conversations?trashed=true&pinned_first=true", {"/pinned_first"}),
         ("GET", f"{ONE}?unknown=1", {"/unknown"}),
         ("GET", f"{MESSAGES}?unknown=1", {"/unknown"}),
         ("DELETE", f"{ONE}?unknown=1", {"/unknown"}),
@@ -86,13 +89,14 @@ def encoded(text):
 
 
 def cursor_of(moment, conversation_id=None):
-    return encoded(json.dumps([moment, conversation_id or NOTHING]))
+    return encoded(json.dumps(["newest", moment, conversation_id or NOTHING]))
 
 
 FOUL_CURSORS = (
     "", "x", "é", "%00", "!!!!", "=", "a" * 200, "a" * 201, "a" * 100_000, NOTHING,
     *map(encoded, ("", "[]", "{}", "1", "null", "true", '"x"', "[1,2]", "[null,null]", "[[],[]]",
-                   '["x","y"]', '["x"]', '{"a":1,"b":2}', "[" * 70 + "]" * 70, "[1,2,3]")),
+                   '["x","y","z"]', '[[],"y","z"]', '["x"]', '{"a":1,"b":2}', "[1,2,3]",
+                   "[" * 70 + "]" * 70)),
     cursor_of(1), cursor_of(None), cursor_of([]), cursor_of({}), cursor_of(True), cursor_of(""),
     cursor_of("yesterday"), cursor_of("2026-13-01T00:00:00Z"), cursor_of("infinity"),
     cursor_of("2026-01-01T00:00:00Z", 1), cursor_of("2026-01-01T00:00:00Z", [1]),

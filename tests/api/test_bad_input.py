@@ -9,16 +9,28 @@ import pytest
 
 from tests.evidence import assert_problem, pointers
 
-from .routes import MESSAGES, ONE, ROUTES
+from .routes import CHATBOT, LEAF, MESSAGES, ONE, RAG, RAG_ONE, ROUTES
+from .routes import MESSAGE as ONE_MESSAGE
 
 MIME = "application/json"
 SAID = {"role": "user", "content": "Hello"}
 ENDPOINTS = {
     ("POST", "/conversations"): {"title": "Hello"},
+    ("POST", "/conversations/bulk"): {"action": "pin", "ids": ["chat-1"]},
     ("PATCH", ONE): {"title": "Hello"},
     ("POST", MESSAGES): {"messages": [SAID]},
+    ("PATCH", ONE_MESSAGE): {"content": "Hello"},
+    ("POST", f"{ONE_MESSAGE}/regenerate"): {"mode": "fast"},
+    ("PUT", LEAF): {"message_id": "0190b2a4-0000-7000-8000-000000000000"},
     ("POST", "/chat"): {"message": "Hello"},
+    ("POST", f"{RAG}/send"): {"message": "Hello"},
+    ("POST", f"{RAG_ONE}/messages"): {"message": "Hello"},
+    ("POST", f"{CHATBOT}/chat"): {"message": "Hello"},
+    ("POST", f"{CHATBOT}/delete-conversation"): {"conversation_id": "chat-1"},
 }
+# Existing clients send these; what is no form is refused all the same.
+TAKES_FORMS = {("POST", f"{CHATBOT}/chat"), ("POST", f"{CHATBOT}/delete-conversation")}
+NEEDS_NONE = {("POST", f"{ONE_MESSAGE}/regenerate")}  # a body may be left out
 every_endpoint = pytest.mark.parametrize(
     ("endpoint", "valid"), ENDPOINTS.items(), ids=[" ".join(name) for name in ENDPOINTS]
 )
@@ -35,6 +47,7 @@ def send(person):
         method, path = endpoint
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         address = path.replace("{conversation_id}", person.home)
+        address = address.replace("{message_id}", person.message_id)
         return getattr(person, method.lower())(address, data=data, content_type=content_type)
 
     return call
@@ -73,7 +86,8 @@ NO_JSON_TYPES = (
 
 @every_endpoint
 def test_a_malformed_body_is_refused(send, endpoint, valid):
-    answers = {what: send(endpoint, body) for what, body in MALFORMED.items()}
+    fouls = {what: body for what, body in MALFORMED.items() if body or endpoint not in NEEDS_NONE}
+    answers = {what: send(endpoint, body) for what, body in fouls.items()}
     assert [what for what, answer in answers.items() if answer.status_code != 400] == []
     for answer in answers.values():
         assert_problem(answer, 400, "malformed")
@@ -88,7 +102,10 @@ def test_a_body_that_is_no_object_is_refused(send, endpoint, valid):
 
 @every_endpoint
 def test_another_media_type_is_refused(send, endpoint, valid):
-    answers = {name: send(endpoint, valid, name) for name in NO_JSON_TYPES}
+    names = [
+        name for name in NO_JSON_TYPES if endpoint not in TAKES_FORMS or "form" not in (name or "")
+    ]
+    answers = {name: send(endpoint, valid, name) for name in names}
     assert [name for name, answer in answers.items() if answer.status_code != 415] == []
     for answer in answers.values():
         assert_problem(answer, 415, "unsupported_media_type")
@@ -96,7 +113,7 @@ def test_another_media_type_is_refused(send, endpoint, valid):
 
 @every_endpoint
 def test_a_field_that_is_not_known_is_named(send, endpoint, valid):
-    for name in ("unknown", "user_email", "owner", "id", "revision", "__proto__"):
+    for name in ("unknown", "user_email", "owner", "id", "rev", "__proto__"):
         problem = assert_problem(send(endpoint, valid | {name: 1}), 422, "invalid_fields")
         assert pointers(problem) == {f"/{name}"}
         assert f"/{name} " in problem["detail"]
@@ -142,6 +159,9 @@ MANY = {
     "/messages": (*NO_LIST, [], [SAID] * 101, DOUBLED),
     "/messages/0": ([1], [None], ["Hello"], [[]]),
 }
+NO_UUID = (1, True, [], {}, "", "chat-1", "0190b2a4")
+NO_REVISION = (0, -1, 1.5, "1", None, True, 2**63)
+NO_FLAG = (None, 7, "maybe", [], {}, "")
 WRONG = {
     ("POST", "/conversations"): RECORD | MANY | {
         "/client_id": (*NO_ID, "0190b2a4-0000-7000-8000-000000000000"),
@@ -149,9 +169,24 @@ WRONG = {
         "/model": NO_MODEL,
         "/system_prompt": (*NO_TEXT, "é" * 32_769),
     },
-    ("PATCH", ONE): RECORD,
-    ("POST", MESSAGES): MANY,
+    ("PATCH", ONE): RECORD | {
+        "/is_pinned": NO_FLAG,
+        "/is_archived": NO_FLAG,
+        "/revision": NO_REVISION,
+    },
+    ("POST", MESSAGES): MANY | {"/parent_id": NO_UUID},
+    ("PATCH", ONE_MESSAGE): {
+        pointer: values for pointer, values in MESSAGE.items() if pointer != "/role"
+    },
+    ("POST", f"{ONE_MESSAGE}/regenerate"): {
+        "/client_message_id": NO_ID,
+        "/mode": (*NO_MODE, None),
+        "/model": NO_MODEL,
+        "/filters": (*NO_LIST, [{}] * 101),
+    },
+    ("PUT", LEAF): {"/message_id": (*NO_UUID, None), "/revision": NO_REVISION},
     ("POST", "/chat"): {
+        "/parent_id": NO_UUID,
         "/message": NO_TEXT,
         "/conversation_id": tuple(value for value in NO_ID if value is not None),
         "/client_message_id": NO_ID,
@@ -160,6 +195,30 @@ WRONG = {
         "/filters": (*NO_LIST, [{}] * 101),
         "/filters/0": ([1], [None], ["Hello"], [[]], [{"x": "y" * 65_536}]),
     },
+    ("POST", "/conversations/bulk"): {
+        "/action": (1, None, True, [], {}, "", "PIN", "list"),
+        "/ids": (*NO_LIST, [], ["x"] * 101),
+        "/ids/0": ([1], [None], [{}], [""], ["a/b"], ["x" * 65]),
+        "/filter": NO_OBJECT[:-1],
+        "/tags": NO_LIST,
+    },
+    ("POST", f"{RAG}/send"): {
+        "/message": NO_TEXT,
+        "/session_id": tuple(value for value in NO_ID if value is not None),
+    },
+    ("POST", f"{RAG_ONE}/messages"): {"/message": (*NO_TEXT, "x" * 5001), "/metadata": NO_OBJECT},
+    ("POST", f"{CHATBOT}/chat"): {
+        "/message": NO_TEXT,
+        "/model": (*NO_MODEL[:2], None, "", "x" * 201),
+        "/context": (1, None, [], {}, "", "x" * 201),
+        "/deep_thinking": (1, 0, None, "true", "", [], {}),
+        "/tools": (*NO_LIST, ["x"] * 51),
+        "/tools/0": ([1], [None], [{}], [""], ["x" * 65]),
+        "/memory_ids": (*NO_LIST, ["x"] * 51),
+        "/history": (1, True, {}, "Hello", [{}] * 10_001),
+        "/history/0": ([1], [None], ["Hello"], [[]]),
+    },
+    ("POST", f"{CHATBOT}/delete-conversation"): {"/conversation_id": NO_ID},
 }  # fmt: skip
 
 
@@ -210,6 +269,8 @@ def test_a_message_over_its_limit_in_bytes_is_refused(send):
         (("POST", MESSAGES), {"messages": [SAID, SAID | {"content": "é" * 500_001}]}),
         (("POST", MESSAGES), {"messages": [SAID, SAID | {"parts": [{"x": "y" * 1_000_000}]}]}),
         (("POST", "/chat"), {"message": "é" * 500_001}),
+        (("POST", f"{RAG}/send"), {"message": "é" * 500_001}),
+        (("POST", f"{CHATBOT}/chat"), {"message": "é" * 500_001}),
     ):
         problem = assert_problem(send(endpoint, body), 413, "too_large")
         assert "1000000 bytes" in problem["detail"]

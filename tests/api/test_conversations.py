@@ -12,7 +12,7 @@ ITEM = {
     "id", "title", "preview", "mode", "model", "tags", "is_pinned", "is_archived",
     "message_count", "total_tokens", "revision", "created_at", "updated_at",
 }  # fmt: skip
-RECORD = ITEM | {"title_source", "system_prompt", "metadata"}
+RECORD = ITEM | {"title_source", "system_prompt", "metadata", "active_leaf_id"}
 
 
 def listed(client, query=""):

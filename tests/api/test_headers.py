@@ -183,7 +183,7 @@ def test_a_listed_origin_may_read_every_answer(share, origin):
     for asked, answer in every_kind(share, headers={"Origin": origin}):
         assert answer.headers.getlist("Access-Control-Allow-Origin") == [origin], asked
         assert answer.headers.getlist("Vary") == ["Origin"], asked
-        assert {"Link", "Location", "Retry-After", "X-Request-Id"} < set(
+        assert {"ETag", "Link", "Location", "Retry-After", "X-Request-Id"} < set(
             answer.headers["Access-Control-Expose-Headers"].split(", ")
         ), asked
         assert cors_of(answer) - PREFLIGHT == SHARED, asked
@@ -209,7 +209,14 @@ def test_a_preflight_is_told_what_is_served_there(share):
     assert answer.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS, POST"
     assert answer.headers["Access-Control-Max-Age"] == "600"
     sent = answer.headers["Access-Control-Allow-Headers"].split(", ")
-    assert set(sent) == {"Authorization", "Content-Type", "X-Request-Id"}
+    assert set(sent) == {
+        "Authorization",
+        "Content-Type",
+        "Idempotency-Key",
+        "If-Match",
+        "If-None-Match",
+        "X-Request-Id",
+    }
     one = "/conversations/00000000-0000-7000-8000-000000000000"
     assert ask(one).headers["Access-Control-Allow-Methods"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
     assert not cors_of(ask("/nowhere")) & PREFLIGHT

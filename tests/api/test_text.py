@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 from app import Parley
 from app.search_words import any_of
-from app.services.search import SearchService
 from tests.client import Client
 from tests.evidence import assert_problem, pointers
 from tests.streams import frames, text_of
 
-from .routes import MESSAGES, ONE
+from .routes import CHATBOT, MESSAGES, ONE, RAG, RAG_ONE
 
 SCALARS = [chr(n) for n in range(1, sys.maxunicode + 1) if not 0xD800 <= n < 0xE000]
 UNPRINTABLE = (
@@ -147,7 +146,7 @@ def test_whatever_is_asked_is_answered_and_answered_again(
     assert person.ask(text, "text", **question).text == text
     read_everywhere(person, forget, person.get(f"/conversations/{made['id']}").json)
     assert [message["content"] for message in person.messages(made["id"])] == [text] * 3
-    search = SearchService(person.app.extensions["parley"].database)
+    search = person.app.extensions["parley"].services.search
     found = search.passages(person.email, f"{text}\n", limit=100_000)
     assert text in [passage.content for passage in found] or not any_of(text)
 
@@ -172,12 +171,19 @@ FIELDS = {
         *("title", "system_prompt", "client_id", "model", "tags/0", "metadata/a/0/b"),
         *(f"messages/0/{name}" for name in MESSAGE),
     ],
+    ("POST", "/conversations/bulk"): ["ids/0", "tags/0", "filter/q", "filter/tag"],
     ("PATCH", ONE): ["title", "tags/0", "metadata/ü"],
     ("POST", MESSAGES): [f"messages/0/{name}" for name in MESSAGE],
     ("POST", "/chat"): [
         *("message", "client_message_id", "conversation_id", "model", "filters/0/a"),
         "messages/0/content",
     ],
+    ("POST", f"{RAG}/send"): ["message", "session_id"],
+    ("POST", f"{RAG_ONE}/messages"): ["message", "metadata/ü"],
+    ("POST", f"{CHATBOT}/chat"): [
+        *("message", "model", "context", "tools/0", "memory_ids/0", "history/0/user"),
+    ],
+    ("POST", f"{CHATBOT}/delete-conversation"): ["conversation_id"],
 }
 NO_TEXT = {
     "NUL": rb'"a\u0000b"',

@@ -20,12 +20,20 @@ from app.repositories.base import Repository
 from app.repositories.messages import SentMessage
 from app.repositories.migrations import applied_migration
 from app.repositories.runs import claim_expired
+from app.repositories.stats import all_questions, sees_all_users
+from app.repositories.trash import count_purgeable, purge_trash
+from app.revisions import Revision
 from app.services.accounts import AccountService
-from app.services.chat import Question
+from app.services.bulk import Change
 from app.services.conversations import Source
 from app.services.identity import Identity
-from app.services.messages import Draft
-from app.services.search import SearchService
+from app.services.lists import ListFilter
+from app.services.messages import Draft, Edit
+from app.services.once import Effect, Result
+from app.services.questions import Question, Wishes
+from app.services.search import Search
+from app.services.stats import Period
+from app.services.tree import Window
 from app.streaming.answer import Answer
 from app.streaming.run import Ticket
 from app.transcript import Turn
@@ -45,14 +53,29 @@ OWNERS = {
 
 # Methods for nobody in particular, each with the reason why that is right.
 OWNERLESS = {
+    "ConversationService.change": "does nothing until it is entered; see below",
     "HealthService.check": "reads no user's table",
     "HistoryService.forget": "drops what a cache holds; shows nothing",
+    "LedgerService.report": "operators' numbers of all users, which no request can ask for",
     "MessageService.check_sizes": "counts bytes of what was just sent",
+    "PurgeService.count": "an operator's number of all users, which no request can ask for",
+    "PurgeService.purge": "an operator removes what lay in the trash of all users for long",
     "RunService.reap": "claims abandoned runs of all, learns whose, and works as that owner then",
     "TokenService.issue": "signs; reads no rows",
     "TokenService.issue_visitor": "signs; reads no rows",
     "TokenService.verify": "is what finds out who asks",
+    "VerificationService.verify": "operators' check of all users; tells ids and numbers alone",
 }
+
+TURN = Turn(
+    id=uuid4(),
+    seq=1,
+    parent_id=None,
+    role="user",
+    content="Hello",
+    status="complete",
+    created_at=now(),
+)
 
 # One argument of each kind that methods take; a text is an id of a client's own.
 ARGUMENTS = {
@@ -60,24 +83,22 @@ ARGUMENTS = {
     int: 5,
     UUID: uuid4(),
     Answer: Answer(max_bytes=100),
+    Change: Change("archive"),
+    Effect[Result]: Effect(lambda session: session.run("SELECT 1", {}), dict, dict),
+    ListFilter: ListFilter(),
+    Sequence[str]: ["chat-1"],
     Mapping[str, Any]: {},
     Question: Question(text="What was said?"),
     Sequence[Draft]: [Draft(role="user", content="Hello")],
-    SentMessage: SentMessage(
-        Turn(
-            id=uuid4(),
-            seq=1,
-            parent_id=None,
-            role="user",
-            content="Hello",
-            status="complete",
-            created_at=now(),
-        ),
-        None,
-        1,
-        None,
-    ),
+    Turn: TURN,
+    SentMessage: SentMessage(TURN, None, Revision(1, uuid4()), None),
     Source: Source("client", "chat-1"),
+    Edit: Edit(content="Hello"),
+    Mapping[str, str]: {"q-1": ""},
+    Window: Window(limit=5),
+    Search: Search(text="chat-1"),
+    Wishes: Wishes(),
+    Period: Period.between(),
 }
 
 VERBS = {
@@ -162,8 +183,7 @@ def working(parley):
     found = {}
     for name in parley.services.__dataclass_fields__:
         instances(getattr(parley.services, name), found)
-    for kind in (AccountService, SearchService):
-        instances(kind(parley.database), found)
+    instances(AccountService(parley.database), found)
     return found
 
 
@@ -228,9 +248,10 @@ def test_with_an_owner_the_same_calls_reach_the_database(working, database, stat
 
 def test_an_owner_is_asked_for_before_ids_are_looked_at(working, statements):
     conversations = working["ConversationService"]
-    for method in (conversations.read, conversations.turns):
-        with pytest.raises(MissingOwnerError):
-            method("", str(uuid4()), limit=5)
+    with pytest.raises(MissingOwnerError):
+        conversations.read("", str(uuid4()), limit=5)
+    with pytest.raises(MissingOwnerError), conversations.change("", uuid4()):
+        pass
     for method in (conversations.trash, conversations.erase):
         with pytest.raises(MissingOwnerError):
             method("", str(uuid4()))
@@ -275,7 +296,8 @@ def test_a_session_without_an_owner_is_a_type_error_too():
     assert not issubclass(OwnedSession, OperationSession)
     for kind in repository_kinds():
         assert get_type_hints(kind.__init__)["session"] is OwnedSession
-    for function in (applied_migration, claim_expired):
+    operations = (applied_migration, claim_expired, all_questions, sees_all_users)
+    for function in (*operations, count_purgeable, purge_trash):
         assert get_type_hints(function)["session"] is OperationSession
     assert get_type_hints(Database.statement)["owner"] is str
 

@@ -80,13 +80,15 @@ def test_literal_has_each_word_with_all_its_positions():
 
 
 def test_first_255_positions_of_a_word_are_kept():
-    positions = search_words("again " * 300).removeprefix("'again':").split(",")
+    literal = search_words("again " * 300)
+    assert literal.endswith(" '…':1"), "and that others are missing is said"
+    positions = literal.removesuffix(" '…':1").removeprefix("'again':").split(",")
     assert positions == [str(position) for position in range(1, 256)]
 
 
 def test_positions_end_at_16383_and_later_words_are_still_found():
     literal = search_words("a " * 16_381 + "before last later a later")
-    assert literal.endswith("'before':16382 'last':16383 'later':16383")
+    assert literal.endswith("'before':16382 'last':16383 'later':16383 '…':1")
 
 
 def test_long_word_is_cut_to_255_characters():

@@ -108,6 +108,8 @@ def test_every_limit_that_can_not_be_read_is_a_fault_by_its_name():
         "RATE_LIMIT_CREATE": "-1/min",
         "DAILY_MESSAGE_QUOTA": "-1",
         "DAILY_TOKEN_QUOTA": "plenty",
+        "COMPAT_RAG_PREFIX": "/",
+        "COMPAT_CHATBOT_PREFIX": "/bot/",
         "CORS_ORIGINS": "*",
         "TRUSTED_PROXIES": "all",
     }
@@ -129,3 +131,14 @@ def test_an_origin_is_named_as_browsers_send_it_and_no_pattern():
         "https://a.example,*", "https://..", "https://a..b", "https://.a", "https://a.",
     ):  # fmt: skip
         assert set(faults_of(CORS_ORIGINS=foul)) == {"CORS_ORIGINS"}, foul
+
+
+def test_other_clients_routes_stand_where_it_is_said_or_nowhere():
+    settings = Settings.from_environ(GOOD | {"COMPAT_RAG_PREFIX": "/api/v1"})
+    assert (settings.compat_rag_prefix, settings.compat_chatbot_prefix) == (
+        "/api/v1",
+        "/compat/chatbot",
+    )
+    assert Settings.from_environ(GOOD | {"COMPAT_RAG_PREFIX": "None"}).compat_rag_prefix is None
+    for foul in ("/", "compat", "/compat/", "//x", "/a b", "/<id>", "/../x", "https://x/y"):
+        assert set(faults_of(COMPAT_CHATBOT_PREFIX=foul)) == {"COMPAT_CHATBOT_PREFIX"}, foul

@@ -78,7 +78,7 @@ class Truth:
 
     @property
     def key(self):
-        return f"h:1:{{{self.conversation_id}}}"
+        return f"h:2:{{{self.conversation_id}}}"
 
     @property
     def value(self):

@@ -1,13 +1,43 @@
 """Repositories of one owner, and of somebody else, on the servers that all tests share."""
 
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 
+from app.models import IdempotencyKey, QueryLog, Run, RunChunk
+from app.repositories.base import Repository
 from app.repositories.conversations import ConversationRepository
 from app.repositories.messages import MessageRepository
 from app.repositories.users import UserRepository
 from tests.evidence import statements_of
+
+
+def repository_of(kind):
+    """The vocabulary for a model that has no repository of its own."""
+    return type(f"{kind.__name__}s", (Repository,), {"model": kind})
+
+
+def everything(session):
+    """A repository for every table with an owner, by the table's name."""
+    made = [UserRepository, ConversationRepository, MessageRepository]
+    made += map(repository_of, (Run, RunChunk, QueryLog, IdempotencyKey))
+    return {kind.model.__tablename__: kind(session) for kind in made}
+
+
+@pytest.fixture
+def life(work, person):
+    """Makes a user with a row in every table: the repositories, and ids of what there is."""
+
+    with ExitStack() as opened:
+
+        def make():
+            session = opened.enter_context(work(person()))
+            return _lived(everything(session), session.owner)
+
+        yield make
 
 
 @pytest.fixture
@@ -85,6 +115,24 @@ def statements(database):
     """What reaches the database, statement by statement."""
     with statements_of(database) as seen:
         yield seen
+
+
+def _lived(tables, owner):
+    talk = tables["conversations"].create(data={"title": owner})
+    question = _say(tables["messages"], talk, {"seq": 1, "content": "?"})
+    parent = {"connect": {"id": question.id}}
+    answer = _say(tables["messages"], talk, {"seq": 2, "content": "!", "parent": parent})
+    message = {"connect": {"conversation_id": talk.id, "id": answer.id}}
+    run = tables["runs"].create(data={"message": message, "lease_until": datetime.now(UTC)})
+    chunk = {"run": {"connect": {"id": run.id}}, "n": 0, "text": "!"}
+    tables["run_chunks"].create(data=chunk)
+    ids = {"conversation_id": talk.id, "message_id": answer.id}
+    tables["query_logs"].create(data=ids | {"contexts_retrieved": 0, "status": "complete"})
+    key = {"key": "k", "request_sha256": b"1", "status": "started"}
+    tables["idempotency_keys"].create(data=key)
+    return SimpleNamespace(
+        owner=owner, tables=tables, talk=talk, question=question, answer=answer, run=run
+    )
 
 
 def _say(messages, conversation, fields):

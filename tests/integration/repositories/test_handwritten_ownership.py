@@ -6,9 +6,13 @@ import pytest
 from sqlalchemy import create_engine
 
 from app.database import OwnedSession
+from app.ids import new_id
+from app.repositories.appending import NewMessage
 from app.repositories.conversations import ConversationRepository
 from app.repositories.messages import MessageRepository
 from app.repositories.runs import RunRepository
+from app.repositories.tree import TreeRepository
+from app.transcript import Under
 from tests.evidence import Rows
 
 
@@ -40,8 +44,15 @@ def reached(session, told):
     """What statements find and do that name a conversation, a message or a run by its id alone."""
     conversation_id, messages, run_id = told
     of_messages, of_runs = MessageRepository(session), RunRepository(session)
+    of_conversations, of_tree = ConversationRepository(session), TreeRepository(session)
     return {
-        "record": ConversationRepository(session).record(conversation_id),
+        "record": of_conversations.record(conversation_id),
+        "lock": of_conversations.lock(conversation_id),
+        "find": of_messages.find(conversation_id, messages[1]),
+        "find_client_id": of_messages.find_client_id(conversation_id, "first"),
+        "path": of_tree.path(conversation_id, messages[1], 9),
+        "newest_child": of_tree.newest_child(conversation_id, messages[0]),
+        "newest_root": of_tree.newest_child(conversation_id, None),
         "tail": of_messages.tail(conversation_id, 9),
         "before": of_messages.before(conversation_id, messages[1], 9),
         "after": of_messages.after(conversation_id, messages[1], 9),
@@ -49,7 +60,17 @@ def reached(session, told):
         "answer_to": of_messages.answer_to(conversation_id, messages[2]),
         "renew": of_runs.renew(run_id, 1, n=0, text="half an answer"),
         "text_so_far": of_runs.text_so_far(run_id),
+        "append": append(of_messages, conversation_id),
+        "append under": append(of_messages, conversation_id, under=Under(messages[1])),
+        "append anew": append(of_messages, conversation_id, under=Under(None)),
+        "show": of_tree.show(conversation_id, messages[3], head=9),
+        "cut": of_tree.cut(conversation_id, messages[1]).messages,
     }
+
+
+def append(of_messages, conversation_id, **place):
+    said = [NewMessage(id=new_id(), role="user", content="Taken over")]
+    return of_messages.append(conversation_id, said, title=None, preview="", **place)
 
 
 def test_nobody_reaches_what_is_somebody_elses_by_its_id(unwalled, told, client, stranger):

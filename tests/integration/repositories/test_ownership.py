@@ -1,13 +1,18 @@
 """Another owner's rows are out of reach of every word, with row-level security and without."""
 
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
+from psycopg2.errors import ForeignKeyViolation
 from sqlalchemy import create_engine
 from sqlalchemy.exc import IntegrityError
 
 from app.database import OwnedSession
 from app.errors import RecordNotFoundError, UnknownWordError
+from app.repositories.words import shape_of
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +88,67 @@ def test_another_owners_rows_are_seen_through_no_relation(
     assert messages.count(where={"conversation": {"is_not": {"id": theirs.id}}}) == 1
     (found,) = conversations.find_many(include={"messages": True})
     assert [message.content for message in found.messages] == ["mine"]
+
+
+def relations_of(tables):
+    """Every relation of every model: its repository, its name and the names of both owners."""
+    for repository in tables.values():
+        shape = shape_of(repository.model, repository.owner_column)
+        for name, relation in shape.relations.items():
+            yield repository, name, shape.related(name).owner, relation.uselist
+
+
+def test_no_relation_of_any_model_includes_what_is_another_owners(life):
+    mine, _theirs = life(), life()
+    for repository, name, owner_column, is_list in relations_of(mine.tables):
+        found = [getattr(each, name) for each in repository.find_many(include={name: True})]
+        related = [each for some in found for each in (some if is_list else [some]) if each]
+        assert related, name
+        assert {getattr(each, owner_column) for each in related} == {mine.owner}
+
+
+def test_no_filter_of_any_relation_finds_what_is_another_owners(life):
+    mine, theirs = life(), life()
+    for repository, name, owner_column, is_list in relations_of(mine.tables):
+        has, has_not = ("some", "none") if is_list else ("is", "is_not")
+        for where in ({owner_column: theirs.owner}, {owner_column: {"not": mine.owner}}):
+            assert repository.count(where={name: {has: where}}) == 0
+            assert repository.count(where={name: {has_not: where}}) == repository.count()
+
+
+def test_no_word_of_an_include_leads_to_another_owner(life):
+    mine, theirs = life(), life()
+    stranger = {"conversation_id": theirs.talk.id, "id": theirs.answer.id}
+    for words in (
+        {"where": {"user_email": theirs.owner}},
+        {"where": {"OR": [{"id": theirs.answer.id}, {"conversation_id": theirs.talk.id}]}},
+        {"where": {"conversation": {"is": {"title": theirs.owner}}}},
+        {"cursor": stranger},
+        {"cursor": stranger, "order_by": {"rating": "desc"}, "take": -9},
+        {"cursor": {"id": theirs.answer.id}, "distinct": ["role"]},
+    ):
+        (talk,) = mine.tables["conversations"].find_many(include={"messages": words})
+        assert talk.messages == []
+
+
+def test_nothing_is_connected_to_what_is_another_owners(life):
+    mine, theirs = life(), life()
+    tables, where = mine.tables, {"conversation_id": mine.talk.id, "id": mine.answer.id}
+    stranger = {"conversation_id": theirs.talk.id, "id": theirs.question.id}
+    mixed, chunk = stranger | {"conversation_id": mine.talk.id}, {"n": 1, "text": ""}
+    for repository, key, data in (
+        (tables["messages"], where, {"parent": {"connect": {"id": theirs.question.id}}}),
+        (tables["messages"], where, {"parent": {"connect": stranger}, "seq": 9}),
+        (tables["runs"], None, {"message": {"connect": stranger}, "lease_until": NOW}),
+        (tables["runs"], None, {"message": {"connect": mixed}, "lease_until": NOW}),
+        (tables["run_chunks"], None, {"run": {"connect": {"id": theirs.run.id}}} | chunk),
+    ):
+        with pytest.raises(IntegrityError) as refused:
+            repository.update(where=key, data=data) if key else repository.create(data=data)
+        assert isinstance(refused.value.orig, ForeignKeyViolation)
+        repository.session.rollback()
+    assert tables["messages"].find_unique(where=where).parent_id == mine.question.id
+    assert theirs.tables["run_chunks"].count() == theirs.tables["runs"].count() == 1
 
 
 def test_nothing_is_created_in_another_owners_conversation(conversations, messages, others, say):

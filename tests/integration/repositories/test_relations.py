@@ -75,12 +75,72 @@ def test_includes_nest_and_choose(talks, messages):
     include = {"messages": {"where": {"rating": 5}, "include": {"conversation": True}}}
     found = talks.find_many(where={"title": "mixed"}, include=include)[0]
     assert [message.content for message in found.messages] == ["mixed 1"]
-    assert found.messages[0].conversation is found
+    assert found.messages[0].conversation.title == "mixed"
     first = messages.find_first(where={"content": "good 1"}, include={"conversation": True})
     assert first.conversation.title == "good"
     unique = {"conversation_id": first.conversation_id, "seq": 1}
     found = messages.find_unique(where=unique, include={"conversation": True})
     assert found.conversation.title == "good"
+
+
+def test_a_tree_is_walked_up_and_down(conversations, messages, say):
+    made = conversations.create(data={})
+    root = say(made, 1, "root")
+    for seq in (2, 3):
+        say(made, seq, f"branch {seq}", parent={"connect": {"id": root.id}})
+    down = {"children": {"order_by": {"seq": "desc"}, "include": {"parent": True}}}
+    found = messages.find_first(where={"parent": {"is": None}}, include=down)
+    assert [child.seq for child in found.children] == [3, 2]
+    assert {child.parent.content for child in found.children} == {"root"}
+    leaves = messages.find_many(where={"children": {"none": {}}}, include={"parent": True})
+    assert [(leaf.seq, leaf.parent.seq) for leaf in leaves] == [(2, 1), (3, 1)]
+    assert messages.count(where={"parent": {"is": {"children": {"some": {"seq": 3}}}}}) == 2
+    (alone,) = messages.find_many(where={"seq": 1}, include={"parent": True})
+    assert alone.parent is None
+
+
+def test_a_branch_is_connected_elsewhere_and_cut_off(conversations, messages, say):
+    made = conversations.create(data={})
+    first, second, third = (say(made, seq, str(seq)) for seq in (1, 2, 3))
+    where = {"conversation_id": made.id, "id": third.id}
+    for parent in (first, second):
+        data = {"parent": {"connect": {"id": parent.id}}}
+        changed = messages.update(where=where, data=data, include={"parent": True})
+        assert changed.parent.seq == parent.seq
+    assert messages.update(where=where, data={"parent": {"disconnect": True}}).parent_id is None
+
+
+def test_take_and_skip_are_meant_for_each_parent(talks):
+    latest = {"order_by": {"seq": "desc"}, "take": 1}
+    found = talks.find_many(include={"messages": latest})
+    said = {talk.title: [message.content for message in talk.messages] for talk in found}
+    assert said == {
+        "empty": [],
+        "good": ["good 2"],
+        "mixed": ["mixed 2"],
+        "unrated": ["unrated 2"],
+    }
+    for words, seqs in (
+        ({"take": -1}, [2]),
+        ({"skip": 1}, [2]),
+        ({"take": 0}, []),
+        ({"cursor": {"seq": 2}}, [2]),
+        ({"cursor": {"seq": 1}, "skip": 1}, [2]),
+        ({"cursor": {"seq": 2}, "take": -2}, [1, 2]),
+        ({"distinct": ["role"]}, [1]),
+    ):
+        found = talks.find_many(where={"title": {"not": "empty"}}, include={"messages": words})
+        assert [[m.seq for m in talk.messages] for talk in found] == [seqs] * 3, words
+
+
+def test_what_is_made_changed_or_upserted_comes_with_what_is_included(conversations, owner):
+    include = {"user": True, "messages": True}
+    made = conversations.create(data={}, include=include)
+    changed = conversations.update(where={"id": made.id}, data={}, include=include)
+    words = {"create": {}, "update": {"title": "b"}}
+    upserted = conversations.upsert(where={"id": made.id}, data=words, include=include)
+    for record in (made, changed, upserted):
+        assert (record.user.email, record.messages) == (owner, [])
 
 
 def test_an_include_with_other_values_is_not_answered_from_a_cache(talks):

@@ -16,13 +16,21 @@ from app.repositories.messages import MessageRepository
     [
         (lambda it: it.find_unique(where={"titel": 1}), "'titel' in where"),
         (lambda it: it.find_unique_or_raise(where={"title": "a"}), "no unique key"),
-        (lambda it: it.find_unique(where={"id": uuid4()}, include={"runs": True}), "'runs'"),
+        (lambda it: it.find_unique(where={"id": uuid4()}, include={"run": True}), "'run'"),
         (lambda it: it.find_first(where={"titel": 1}), "'titel' in where"),
         (lambda it: it.find_first(skip=-1), "skip takes"),
         (lambda it: it.find_many(order_by={"title": "up"}), "'up' in order_by"),
         (lambda it: it.find_many(distinct=["titel"]), "'titel' in distinct"),
         (lambda it: it.find_many(cursor={"title": "a"}), "no unique key"),
         (lambda it: it.count(where={"titel": 1}), "'titel' in where"),
+        (lambda it: it.create(data={}, include={"run": True}), "'run' in include"),
+        (lambda it: it.update(where={"id": uuid4()}, data={}, include={"a": True}), "'a' in inc"),
+        (
+            lambda it: it.upsert(
+                where={"id": uuid4()}, data={"create": {}, "update": {}}, include={"a": True}
+            ),
+            "'a' in include",
+        ),
         (lambda it: it.create(data={"titel": 1}), "'titel' in data"),
         (lambda it: it.create_many(data=[{}, {"titel": 1}]), r"'titel' in data\[1\]"),
         (lambda it: it.create_many(data={"title": "a"}), "data takes a list"),
@@ -52,6 +60,7 @@ ONE_STATEMENT = {
         cursor={"id": made.id}, distinct=["title"], where={"messages": {"none": {}}}, take=-1
     ),
     "count": lambda it, made: it.count(where={"title": "a"}),
+    "count of a page": lambda it, made: it.count(take=3, skip=1, cursor={"id": made.id}) + 1,
     "create": lambda it, made: it.create(data={"title": "b"}),
     "create_many": lambda it, made: it.create_many(data=[{"title": str(n)} for n in range(1500)]),
     "create_many that skips": lambda it, made: it.create_many(
@@ -82,6 +91,25 @@ def test_each_included_relation_is_one_statement_more(conversations, statements,
     statements.clear()
     getattr(conversations, find)(where={"id": made.id}, include={"messages": True})
     assert len(statements) == 2
+
+
+def test_an_included_relation_is_one_statement_however_many_parents(conversations, statements):
+    conversations.create_many(data=[{} for _ in range(1100)])
+    statements.clear()
+    include = {"messages": {"take": 1}, "user": {"include": {"query_logs": True}}}
+    found = conversations.find_many(include=include)
+    assert len(statements) == 4
+    assert len({id(record.user) for record in found}) == 1
+
+
+def test_nothing_is_asked_for_nobody(conversations, messages, say, statements):
+    assert conversations.find_many(include={"messages": {"include": {"parent": True}}}) == []
+    made = conversations.create(data={}, include={"messages": {"include": {"parent": True}}})
+    assert len(statements) == 3
+    say(made, 1, "a root has no parent")
+    statements.clear()
+    messages.find_many(include={"parent": True})
+    assert len(statements) == 1
 
 
 def test_a_failed_unit_of_work_leaves_nothing(database, owner):
@@ -118,3 +146,7 @@ def test_the_owner_stands_in_every_statement(conversations, statements, owner, s
     page, included = statements
     assert page.count("user_email = %(user_email") == 4
     assert included.count("user_email = %(user_email") == 1
+    statements.clear()
+    words = {"where": where["messages"]["some"], "cursor": {"seq": 1}, "distinct": ["role"]}
+    conversations.find_first(include={"messages": words | {"order_by": {"rating": "asc"}}})
+    assert statements[1].count("user_email = %(user_email") == 4

@@ -67,6 +67,8 @@ def test_find_first_takes_order_skip_and_cursor(conversations):
     assert conversations.find_first(order_by=order).title == "c"
     assert conversations.find_first(order_by=order, skip=1).title == "b"
     assert conversations.find_first(order_by=order, cursor={"id": b.id}, skip=1).title == "a"
+    assert conversations.find_first(distinct=["mode"], skip=1) is None
+    assert conversations.find_first_or_raise(distinct=["title"], skip=1).title == "b"
 
 
 @pytest.mark.parametrize(

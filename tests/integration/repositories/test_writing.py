@@ -57,6 +57,13 @@ def test_update_gives_the_changed_record(conversations):
     assert (changed.tags, changed.title) == ([], None)
 
 
+def test_numbers_are_multiplied_and_divided(conversations):
+    made = conversations.create(data={"message_count": 7})
+    for data, expected in (({"multiply": 3}, 21), ({"divide": 2}, 10)):
+        changed = conversations.update(where={"id": made.id}, data={"message_count": data})
+        assert changed.message_count == expected
+
+
 def test_an_update_without_data_changes_nothing(conversations):
     made = conversations.create(data={"title": "a"})
     assert conversations.update(where={"id": made.id}, data={}).title == "a"

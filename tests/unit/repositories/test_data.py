@@ -12,6 +12,7 @@ from app.repositories.data import changed, created
 from . import OWNER, scope_of, sql_of
 
 ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
+OTHER_ID = UUID("01890a5d-ac96-774b-bcce-b302099a8058")
 MOMENT = datetime(2026, 11, 21, tzinfo=UTC)
 
 
@@ -37,11 +38,44 @@ def test_connect_becomes_the_foreign_keys_columns():
     assert values == {"conversation_id": ID, "user_email": OWNER}
 
 
+def test_two_connections_may_agree_on_what_they_share():
+    connected = {"conversation": {"connect": {"id": ID}}}
+    connected["parent"] = {"connect": {"conversation_id": ID, "id": OTHER_ID}}
+    values = created(scope_of(Message), connected)
+    assert values == {"conversation_id": ID, "parent_id": OTHER_ID, "user_email": OWNER}
+
+
+def test_what_both_rows_call_alike_need_not_be_said():
+    values = changed(scope_of(Message), {"parent": {"connect": {"id": ID}}})
+    assert values == {"parent_id": ID}
+
+
+def test_disconnect_empties_the_foreign_key_and_leaves_what_both_rows_share():
+    ((name, value),) = changed(scope_of(Message), {"parent": {"disconnect": True}}).items()
+    assert (name, sql_of(value)) == ("parent_id", "NULL")
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "message"),
+    [
+        (Message, {"parent": {"disconnect": False}}, "data.parent.disconnect takes True"),
+        (Message, {"parent": {"disconnect": True, "connect": {"id": ID}}}, "exactly one of"),
+        (Message, {"conversation": {"disconnect": True}}, "'disconnect' in data.conversation"),
+        (QueryLog, {"user": {"disconnect": True}}, "'disconnect' in data.user"),
+    ],
+)
+def test_only_a_key_that_may_be_null_and_is_not_the_owners_is_disconnected(model, data, message):
+    with pytest.raises(UnknownWordError, match=message):
+        changed(scope_of(model), data)
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
         ({"message_count": {"increment": 2}}, "conversations.message_count + 2"),
         ({"message_count": {"decrement": 2}}, "conversations.message_count - 2"),
+        ({"message_count": {"multiply": 2}}, "conversations.message_count * 2"),
+        ({"message_count": {"divide": 2}}, "conversations.message_count / 2"),
     ],
 )
 def test_changes_become_sql(data, expected):
@@ -69,7 +103,9 @@ def test_a_dict_for_a_json_column_is_the_value():
         ({"messages": {"create": []}}, "Unknown word 'messages' in data"),
         ({"title": {"push": "a"}}, "Unknown word 'push' in data.title; known are: set"),
         ({"title": {"increment": 1}}, "Unknown word 'increment' in data.title"),
-        ({"revision": {"divide": 1}}, "'divide' in data.revision; known are: decrement, inc"),
+        ({"revision": {"power": 1}}, "'power' in data.revision; known are: decrement, divide, inc"),
+        ({"revision": {"divide": 0}}, "data.revision.divide takes a number that is not 0"),
+        ({"revision": {"multiply": "2"}}, "data.revision.multiply takes a value"),
         ({"revision": {"increment": 1, "set": 1}}, "data.revision takes a value or exactly one"),
         ({"revision": {}}, "data.revision takes a value or exactly one"),
         ({"revision": {"increment": None}}, "data.revision.increment takes a value"),
@@ -101,9 +137,18 @@ def test_a_new_row_has_nothing_to_increment():
         ({"conversation": {"connect": {"title": "a"}}}, "Unknown word 'title'"),
         ({"conversation": {"connect": {"id": None}}}, "data.conversation.connect.id takes"),
         (
-            {"conversation_id": ID, "conversation": {"connect": {"id": ID}}},
+            {"conversation_id": OTHER_ID, "conversation": {"connect": {"id": ID}}},
             "data.conversation_id takes one value",
         ),
+        (
+            {"parent_id": None, "parent": {"connect": {"id": ID}}},
+            "data.parent_id takes one value",
+        ),
+        ({"parent": {"connect": {"conversation_id": ID}}}, "data.parent.connect takes id as well"),
+        ({"parent": {"disconnect": True}}, "'disconnect' in data.parent; known are: connect"),
+        ({"user": {"connect": {}}}, "data.user.connect takes email as well"),
+        ({"user": {"connect": {"email": "bob@example.com"}}}, "names another owner"),
+        ({"children": {"connect": [{"id": ID}]}}, "Unknown word 'children' in data"),
     ],
 )
 def test_unknown_words_about_connecting_are_refused(data, message):

@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import UnknownWordError
 from app.models import Conversation, Message
-from app.repositories.paging import Page, select_page
+from app.repositories.paging import Page, count_page, select_page
 
 from . import OWNER, scope_of, sql_of
 
@@ -39,6 +39,27 @@ def test_a_negative_take_reads_backwards():
     assert "ORDER BY conversations.updated_at ASC, conversations.id ASC LIMIT 2" in sql
 
 
+def test_nulls_stand_where_they_are_told_to():
+    for nulls, sort, expected in (
+        ("first", "asc", "ASC NULLS FIRST"),
+        ("last", "desc", "DESC NULLS LAST"),
+        ("last", "asc", "ASC"),
+        ("first", "desc", "DESC"),
+    ):
+        sql = paged(order_by={"title": {"sort": sort, "nulls": nulls}})
+        assert f"ORDER BY conversations.title {expected}, " in sql
+        turned = paged(order_by={"title": {"sort": sort, "nulls": nulls}}, take=-1)
+        assert ("NULLS" in turned) == ("NULLS" in sql)
+
+
+def test_a_count_sorts_only_when_rows_are_left_out():
+    count = sql_of(count_page(scope_of(Conversation), Page(where={"title": "a"})))
+    assert "ORDER BY" not in count
+    assert f"user_email = '{OWNER}'" in count
+    count = sql_of(count_page(scope_of(Conversation), Page(take=2)))
+    assert "ORDER BY conversations.id ASC LIMIT 2" in count
+
+
 def test_an_order_that_is_unique_already_gets_no_tiebreaker():
     statement = select_page(
         scope_of(Message), Page(order_by=[{"conversation_id": "asc"}, {"seq": "asc"}])
@@ -57,7 +78,10 @@ def test_a_tiebreaker_is_the_key_that_needs_the_fewest_columns_more():
         ({"order_by": {"titel": "asc"}}, r"Unknown word 'titel' in order_by\[0\].*title"),
         ({"order_by": {"messages": "asc"}}, r"Unknown word 'messages' in order_by\[0\]"),
         ({"order_by": [{"id": "asc"}, {"title": "up"}]}, r"'up' in order_by\[1\].title.*asc, desc"),
-        ({"order_by": {"title": {"sort": "asc"}}}, r"in order_by\[0\].title.*asc, desc"),
+        ({"order_by": {"title": {"nulls": "last"}}}, r"in order_by\[0\].title.*asc, desc"),
+        ({"order_by": {"title": {"sort": "asc", "nulls": "up"}}}, r"in order_by\[0\].title.nulls"),
+        ({"order_by": {"id": {"sort": "asc", "nulls": "last"}}}, r"'nulls' in order_by\[0\].id"),
+        ({"order_by": {"title_words": "asc"}}, r"Unknown word 'title_words' in order_by\[0\]"),
         ({"order_by": {"title": "asc", "id": "asc"}}, "exactly one field"),
         ({"order_by": {}}, "exactly one field"),
         ({"order_by": ["title"]}, "takes a dict"),

@@ -7,7 +7,7 @@ from sqlalchemy.dialects import postgresql
 
 from app.errors import UnknownWordError
 from app.models import Conversation, Message
-from app.repositories.query import condition, loads
+from app.repositories.query import condition
 
 from . import OWNER, scope_of, sql_of
 
@@ -231,31 +231,8 @@ def test_nested_negations_of_a_field_are_bounded():
         condition(scope_of(Conversation), {"title": words})
 
 
-def test_nested_includes_are_bounded():
-    include = {"messages": True}
-    for _ in range(100):
-        include = {"messages": {"include": {"conversation": {"include": include}}}}
-    with pytest.raises(UnknownWordError, match="nested deeper than 32 levels"):
-        loads(scope_of(Conversation), include)
-
-
 def test_thirty_two_levels_are_taken():
     where = {"title": "a"}
     for _ in range(32):
         where = {"NOT": where}
     assert said(where) == "title = 'a'"
-
-
-@pytest.mark.parametrize(
-    ("include", "word"),
-    [({"runs": True}, "runs"), ({"title": True}, "title"), ({"messages": {"take": 1}}, "take")],
-)
-def test_an_unknown_include_is_refused(include, word):
-    with pytest.raises(UnknownWordError, match=f"Unknown word '{word}' in include"):
-        loads(scope_of(Conversation), include)
-
-
-@pytest.mark.parametrize("include", ["messages", {"messages": 1}, {"messages": None}])
-def test_an_include_of_the_wrong_shape_is_refused(include):
-    with pytest.raises(UnknownWordError, match=r"include.* takes a dict"):
-        loads(scope_of(Conversation), include)

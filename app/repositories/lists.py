@@ -1,0 +1,111 @@
+"""Lists of conversations, each in the order of an index, and what narrows them.
+
+@@ and @> are not leakproof: under row-level security they take no part in an index. They filter
+what an owner's index gives: a page is full after few rows, or after all that one owner has.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from ..models import Conversation
+from .base import Repository
+
+Order = Literal["newest", "pinned", "rest", "trash"]
+
+SHOWN = "deleted_at IS NULL AND is_published"
+TRASHED = "deleted_at IS NOT NULL AND is_published"
+
+_COLUMNS = """
+id, title, title_source, preview, mode, model, tags, is_pinned, is_archived, message_count,
+total_tokens, revision, rev, created_at, updated_at
+"""
+_CONDITIONS = {
+    "is_archived": "is_archived = %(is_archived)s",
+    "is_pinned": "is_pinned = %(is_pinned)s",
+    "tag": "%(tag)s = ANY (tags)",
+    "mode": "mode = %(mode)s",
+    "since": "updated_at >= %(since)s",
+    "until": "updated_at < %(until)s",
+    "words": "title_words @@ %(words)s::tsquery",
+}
+_NOTHING = "false"
+
+
+class _Part(NamedTuple):
+    """What one index holds: in the order of `moment`, newest first, and then of ids."""
+
+    condition: str
+    moment: str = "updated_at"
+    columns: str = _COLUMNS
+
+
+_PARTS: dict[Order, _Part] = {
+    "newest": _Part(SHOWN),
+    "pinned": _Part(f"{SHOWN} AND is_pinned"),
+    "rest": _Part(f"{SHOWN} AND NOT is_pinned"),
+    "trash": _Part(TRASHED, "deleted_at", f"{_COLUMNS}, deleted_at"),
+}
+
+
+class ListCursor(NamedTuple):
+    """The last conversation of a page: its moment in `order`, which is that of its list."""
+
+    order: Order
+    moment: datetime
+    id: UUID
+
+
+class ListRepository(Repository[Conversation]):
+    model = Conversation
+
+    def page(
+        self,
+        order: Order,
+        where: Mapping[str, Any],
+        *,
+        take: int,
+        cursor: ListCursor | None = None,
+    ) -> list[Any]:
+        """Rows after `cursor`. `pinned` goes on with the rest.
+
+        `where`: what to narrow by, see `narrowed`.
+        """
+        values = {"owner": self.session.owner, "take": take, **where}
+        if cursor:
+            values |= {"moment": cursor.moment, "id": cursor.id}
+        return self.session.run(_statement(order, narrowed(where), is_first=not cursor), values)
+
+
+def narrowed(where: Mapping[str, Any]) -> str:
+    """The SQL of conditions by name: is_archived, is_pinned, tag, mode, since, until, words.
+
+    `words` is a tsquery literal; an empty one finds nothing.
+    """
+    conditions = (
+        _NOTHING if name == "words" and not value else _CONDITIONS[name]
+        for name, value in where.items()
+    )
+    return "".join(f" AND {condition}" for condition in conditions)
+
+
+@cache
+def _statement(order: Order, conditions: str, *, is_first: bool) -> str:
+    first = _scan(order, conditions, is_first=is_first)
+    if order != "pinned":
+        return first
+    # One after the other: nothing that has a LIMIT of its own is scanned in parallel.
+    rest = _scan("rest", conditions, is_first=True)
+    return f"({first}) UNION ALL ({rest}) LIMIT %(take)s"
+
+
+def _scan(order: Order, conditions: str, *, is_first: bool) -> str:
+    part = _PARTS[order]
+    after = "" if is_first else f"AND ({part.moment}, id) < (%(moment)s, %(id)s)"
+    return f"""
+SELECT {part.columns} FROM conversations
+WHERE user_email = %(owner)s AND {part.condition} {conditions} {after}
+ORDER BY {part.moment} DESC, id DESC LIMIT %(take)s
+"""

@@ -1,0 +1,118 @@
+"""Lists of one owner's conversations: filters, and pages that stay stable while things change."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from ..clock import parse, timestamp
+from ..database import Database
+from ..errors import FieldFault, InvalidFieldsError
+from ..json_text import dumps, loads
+from ..repositories.lists import ListCursor, ListRepository, Order
+from ..search_query import parse_search_query
+
+_ORDERS: dict[Order, tuple[Order, ...]] = {
+    "newest": ("newest",),
+    "pinned": ("pinned", "rest"),
+    "trash": ("trash",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFilter:
+    """Which conversations are meant; None: whatever it is. All that is given must be so.
+
+    `is_archived`: by default those that are not, but in the trash any. `title` is a text in the
+    language of search_query, its last word perhaps unfinished; `since` is included, `until` not.
+    """
+
+    is_trashed: bool = False
+    is_archived: bool | None = None
+    is_pinned: bool | None = None
+    tag: str | None = None
+    mode: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    title: str | None = None
+
+    def where(self) -> dict[str, Any]:
+        """The conditions that are given, as repositories.lists names them."""
+        is_archived = self.is_archived
+        conditions = {
+            "is_archived": is_archived if self.is_trashed else bool(is_archived),
+            "is_pinned": self.is_pinned,
+            "tag": self.tag,
+            "mode": self.mode,
+            "since": self.since,
+            "until": self.until,
+            "words": None if self.title is None else _words(self.title),
+        }
+        return {name: value for name, value in conditions.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows of a list; `next_cursor` is opaque, None at the end."""
+
+    conversations: Sequence[Any]
+    next_cursor: str | None
+
+
+class ListService:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def page(
+        self,
+        owner: str,
+        wanted: ListFilter,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        is_pinned_first: bool = False,
+    ) -> Page:
+        """The owner's conversations, newest activity first; in the trash what came there last.
+
+        InvalidFieldsError: a cursor that is foul, or of a list in another order.
+        """
+        order = _order(wanted, is_pinned_first=is_pinned_first)
+        after = _decode_cursor(cursor, order) if cursor else None
+        with self._database.statement(owner) as session:
+            rows = ListRepository(session).page(
+                after.order if after else order, wanted.where(), take=limit + 1, cursor=after
+            )
+        shown = rows[:limit]
+        return Page(shown, _encode_cursor(order, shown[-1]) if len(rows) > limit else None)
+
+
+def _order(wanted: ListFilter, *, is_pinned_first: bool) -> Order:
+    if wanted.is_trashed:
+        return "trash"
+    return "pinned" if is_pinned_first else "newest"
+
+
+def _words(title: str) -> str:
+    query = parse_search_query(f"{title.rstrip()}*")
+    return query.literal if query else ""
+
+
+def _encode_cursor(order: Order, row: Any) -> str:
+    if order == "pinned" and not row.is_pinned:
+        order = "rest"
+    moment = row.deleted_at if order == "trash" else row.updated_at
+    return base64.urlsafe_b64encode(dumps([order, moment, row.id])).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str, order: Order) -> ListCursor:
+    try:
+        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
+        part, text, conversation_id = loads(base64.urlsafe_b64decode(padded))
+        moment = parse(text)
+        if part in _ORDERS[order] and timestamp(moment) == text:
+            return ListCursor(part, moment, UUID(conversation_id))
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        pass
+    raise InvalidFieldsError([FieldFault("/cursor", "is not a cursor that such a list gave.")])

@@ -1,0 +1,93 @@
+"""Databases for a benchmark alone, beside what is there, and gone when it ends.
+
+They need an embedded PostgreSQL (`python -m app.embedded`), whose superuser makes and fills them.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import flask_migrate
+import psycopg2
+from sqlalchemy.engine import make_url
+
+from app import Settings, create_app
+from app.embedded import create_database
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A migrated, empty database: settings that lead there, and a superuser's connection."""
+
+    settings: Settings
+    admin: Any
+
+    def run(self, statement: str, values: Any = None) -> Any:
+        """The superuser's cursor after a statement."""
+        cursor = self.admin.cursor()
+        cursor.execute(statement, values)
+        return cursor
+
+
+@contextmanager
+def scratch(name: str) -> Iterator[Scratch]:
+    given = _given()
+    with closing(_connect(_admin_url(given))) as server:
+        _drop(server, name)
+        create_database(plain(given.database_owner_url), name=name, app="parley_app")
+        try:
+            urls = {
+                "database_url": given.database_url,
+                "database_owner_url": given.database_owner_url,
+            }
+            there = {each: url_with(url, database=name) for each, url in urls.items()}
+            settings = replace(given, db_slow_query_ms=60_000, **there)
+            _migrate(settings)
+            with closing(_connect(url_with(_admin_url(given), database=name))) as admin:
+                yield Scratch(settings, admin)
+        finally:
+            _drop(server, name)
+
+
+def url_with(url: str | None, **parts: str) -> str:
+    """A database's URL with other parts."""
+    return make_url(url or "").set(**parts).render_as_string(hide_password=False)  # type: ignore[arg-type]
+
+
+def plain(url: str | None) -> str:
+    """A URL as libpq takes it."""
+    return (url or "").replace("+psycopg2", "")
+
+
+def _given() -> Settings:
+    environ = os.environ | {"SERVICE_AUTH_SECRET": secrets.token_urlsafe(40)}
+    environ |= {"SERVICE_AUTH_ISSUER": "benchmark", "SERVICE_AUTH_AUDIENCE": "benchmark"}
+    return Settings.from_environ(environ | {"LOG_LEVEL": "ERROR", "REDIS_URL": ""})
+
+
+def _migrate(settings: Settings) -> None:
+    app = create_app(settings)
+    with app.app_context():
+        flask_migrate.upgrade()
+    app.extensions["parley"].close()
+
+
+def _admin_url(settings: Settings) -> str:
+    passwords = json.loads(Path(os.environ["PARLEY_DATA"], "passwords.json").read_text())
+    url = url_with(settings.database_owner_url, username="postgres", password=passwords["postgres"])
+    return plain(url)
+
+
+def _drop(server: Any, name: str) -> None:
+    server.cursor().execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def _connect(url: str) -> Any:
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    return connection

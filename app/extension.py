@@ -1,7 +1,5 @@
 """Parley in a Flask application: the composition root. All wiring is here."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +31,12 @@ from .errors import SettingsError, SetupError, UnavailableError
 from .logs import join_logs
 from .middleware.limits import RateClass, RateLimits
 from .middleware.requests import insist_on_tls, protect
+from .operations import Operations
 from .repositories.runs import Allowance
 from .responders.base import Answer, Responder
 from .responders.openai import OpenAIResponder
 from .responders.registry import resolve
 from .services import Services
-from .services.accounts import AccountService
 from .services.answers import AnswerService
 from .services.bulk import BulkService
 from .services.chat import ChatLimits, ChatService
@@ -52,12 +50,11 @@ from .services.messages import MessageService
 from .services.once import OnceService
 from .services.runs import RunService
 from .services.search import SearchService
-from .services.stats import LedgerService, StatsService
+from .services.stats import StatsService
 from .services.tokens import TokenService
-from .services.trash import PurgeService, TrashService
+from .services.trash import TrashService
 from .services.tree import TreeService
 from .services.users import UserService
-from .services.verification import VerificationService
 from .settings import PREFIX, Settings
 from .streaming.runner import Runner
 
@@ -89,6 +86,7 @@ class Parley:
         self.rate_limits = _rate_limits(self.settings)
         self._provider_keys = _provider_keys(self.settings)
         self.runner: Runner
+        self.operations: Operations
         self.services = self._compose(responder)
 
     def init_app(self, app: Flask, url_prefix: str = "/parley") -> None:
@@ -146,41 +144,6 @@ class Parley:
         """The API's description (OpenAPI 3.1), for clients that reach it at `server`."""
         return self._api.description(server)
 
-    def owner_url(self) -> str:
-        """The tables' owner. Raises SettingsError when DATABASE_OWNER_URL is not set."""
-        if self.settings.database_owner_url is None:
-            raise SettingsError({"DATABASE_OWNER_URL": ["is missing: it names the tables' owner."]})
-        return self.settings.database_owner_url
-
-    @contextmanager
-    def accounts(self) -> Iterator[AccountService]:
-        """For operators' commands. Raises SettingsError when DATABASE_OWNER_URL is not set."""
-        with self._of_owner() as database:
-            unicode = self.settings.auth.allow_unicode_local
-            yield AccountService(database, allow_unicode_local=unicode)
-
-    @contextmanager
-    def ledger(self) -> Iterator[LedgerService]:
-        """As `accounts`: the usage ledger of all users."""
-        with self._of_owner() as database:
-            yield LedgerService(database)
-
-    @contextmanager
-    def verification(self) -> Iterator[VerificationService]:
-        """As `accounts`: whether all users' conversations hold together."""
-        with self._of_owner() as database:
-            unicode = self.settings.auth.allow_unicode_local
-            yield VerificationService(database, allow_unicode_local=unicode)
-
-    @contextmanager
-    def purge(self) -> Iterator[PurgeService]:
-        """As `accounts`: the trash of all users."""
-        with self._of_owner() as database:
-            yield PurgeService(database, self._history, days=self.settings.trash_days)
-
-    def _of_owner(self) -> closing[Database]:
-        return closing(Database.of_owner(self.owner_url(), self.settings))
-
     def _application(self) -> Flask:
         app = Flask(__package__ or "parley", static_folder=None)
         self._serve(app, "")
@@ -226,7 +189,8 @@ class Parley:
             enabled=settings.uses_redis,
         )
         messages = MessageService(database, max_message_bytes=settings.max_message_bytes)
-        history = self._history = HistoryService(database, cache)
+        history = HistoryService(database, cache)
+        self.operations = Operations(settings, history)
         once = OnceService(database)
         conversations = ConversationService(database, history=history, messages=messages, once=once)
         tree = TreeService(

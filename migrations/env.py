@@ -14,7 +14,7 @@ def include_name(name: str | None, kind: str, _parents: object) -> bool:
 
 
 def run() -> None:
-    engine = create_engine(parley.owner_url(), poolclass=pool.NullPool)
+    engine = create_engine(parley.operations.owner_url(), poolclass=pool.NullPool)
     with engine.connect() as connection:
         # A migration that waits for a lock makes everybody behind it wait, too.
         connection.execute(text("SET lock_timeout = '5s'"))

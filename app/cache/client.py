@@ -106,9 +106,9 @@ class RedisClient:
         """Whether Redis confirmed that it holds `value`, of any former type, for `ttl_ms`."""
         return self._ask(bool, "SET", key, value, "PX", ttl_ms) is True
 
-    def unlink(self, key: str) -> bool:
-        """Whether Redis confirmed that nothing is at `key` any more."""
-        return not isinstance(self._ask(int, "UNLINK", key), Failure)
+    def unlink(self, *keys: str) -> bool:
+        """Whether Redis confirmed that nothing is at any of these keys any more."""
+        return not isinstance(self._ask(int, "UNLINK", *keys), Failure)
 
     def ping(self) -> bool:
         """Whether Redis answers now. For readiness: asks even when the breaker is open."""

@@ -175,9 +175,10 @@ class MessageCache:
         self._client.counts.add("fill", outcome)
         return outcome == "stored"
 
-    def drop(self, conversation_id: UUID) -> bool:
-        """Forget a conversation; True when Redis confirmed it. For deletion and change of owner."""
-        return self._enabled and self._client.unlink(_key(str(conversation_id)))
+    def drop(self, *conversation_ids: UUID) -> bool:
+        """Forget conversations; True when Redis confirmed it. For deletion and change of owner."""
+        keys = (_key(str(conversation_id)) for conversation_id in conversation_ids)
+        return self._enabled and self._client.unlink(*keys)
 
     def _find(self, wanted: Stamp, limit: int) -> CachedMessages | Miss:
         if not self._enabled:

@@ -57,7 +57,7 @@ def purge_trash(days: int | None, *, dry_run: bool) -> None:
 
 @contextmanager
 def _purge() -> Iterator[PurgeService]:
-    with plainly(), current_app.extensions["parley"].purge() as trash:
+    with plainly(), current_app.extensions["parley"].operations.purge() as trash:
         yield trash
 
 
@@ -65,7 +65,7 @@ def _purge() -> Iterator[PurgeService]:
 def _verification() -> Iterator[VerificationService]:
     """The operator's service; what keeps it from its work becomes a line on stderr."""
     try:
-        with plainly(), current_app.extensions["parley"].verification() as verification:
+        with plainly(), current_app.extensions["parley"].operations.verification() as verification:
             yield verification
     except InvalidAddressError as error:
         raise click.BadParameter(str(error), param_hint="--owner") from None

@@ -41,7 +41,7 @@ def _period(first: str | None, last: str | None) -> Period:
 
 @contextmanager
 def _ledger() -> Iterator[LedgerService]:
-    with plainly(), current_app.extensions["parley"].ledger() as ledger:
+    with plainly(), current_app.extensions["parley"].operations.ledger() as ledger:
         yield ledger
 
 

@@ -74,7 +74,7 @@ def set_quota(email: str, messages: int | None) -> None:
 def _accounts() -> Iterator[AccountService]:
     """The operator's service; what it raises becomes a line on stderr."""
     try:
-        with plainly(), current_app.extensions["parley"].accounts() as accounts:
+        with plainly(), current_app.extensions["parley"].operations.accounts() as accounts:
             yield accounts
     except InvalidAddressError as error:
         raise click.BadParameter(str(error), param_hint="EMAIL") from None

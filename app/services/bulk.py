@@ -104,8 +104,7 @@ class BulkService:
     ) -> Bulk:
         changed = self._once.run(owner, once, effect)
         if change.action in _HIDING:
-            for conversation_id in changed.revisions:
-                self._history.forget(conversation_id)
+            self._history.forget(*changed.revisions)
         return changed.bulk
 
 

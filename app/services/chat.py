@@ -2,24 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from ..clock import midnight, now
 from ..database import Database, OwnedSession
-from ..errors import (
-    AlreadySentError,
-    LimitError,
-    ParleyError,
-    QuotaError,
-    RecordNotFoundError,
-)
+from ..errors import AlreadySentError, LimitError
 from ..ids import new_id, parse_id
 from ..repositories.appending import NewRun
-from ..repositories.conversations import ConversationRepository
 from ..repositories.messages import MessageRepository
-from ..repositories.runs import LEASE_SECONDS, Allowance, RunRepository
+from ..repositories.runs import LEASE_SECONDS, Allowance
 from ..responders.base import Prompt, Responder, Titling
 from ..streaming.events import Started, WireEvent
 from ..streaming.run import Run, Ticket
@@ -32,8 +23,9 @@ from .history import HistoryService
 from .identity import Identity
 from .messages import Draft, MessageService
 from .questions import Asking, Question, Wishes, retry_sha256
+from .refusals import refusal, too_many_runs
 from .runs import RunService
-from .tree import TreeService, no_such_parent
+from .tree import TreeService
 from .wording import preview_of, title_of
 
 _SAID = frozenset({"complete", "interrupted", "cancelled"})
@@ -144,7 +136,7 @@ class ChatService:
     def _check_runs(self, owner: str) -> None:
         """An erased conversation's run is no row any more, but may still be asking its model."""
         if self._runner.asking(owner) >= self._limits.allowance.runs_at_once:
-            raise _too_many_runs()
+            raise too_many_runs()
 
     def _place(self, owner: str, question: Question) -> tuple[UUID | None, Source | None]:
         """Where the question belongs: a conversation, or the source of one to be made.
@@ -196,7 +188,7 @@ class ChatService:
             under=asking.under,
         )
         if not rows:
-            raise _refusal(session, conversation_id, asking, self._limits.allowance)
+            raise refusal(session, conversation_id, asking, self._limits.allowance)
         ticket = Ticket(
             run_id=run.run_id,
             attempt=1,
@@ -278,26 +270,3 @@ class _Begun:
 
 def _is_said(turn: Turn) -> bool:
     return turn.status in _SAID and bool(turn.content)
-
-
-def _refusal(
-    session: OwnedSession, conversation_id: UUID, asking: Asking, allowance: Allowance
-) -> ParleyError:
-    """Why a beginning changed nothing."""
-    if ConversationRepository(session).record(conversation_id) is None:
-        return RecordNotFoundError()
-    exhausted = RunRepository(session).exhausted(allowance)
-    tomorrow = midnight() + timedelta(days=1)
-    if exhausted.messages:
-        return QuotaError("You have asked all of today's questions.", reset_at=tomorrow)
-    if exhausted.tokens:
-        return QuotaError("Today's answers have taken all of their tokens.", reset_at=tomorrow)
-    parent_id = asking.under.parent_id if asking.under else None
-    if parent_id and MessageRepository(session).find(conversation_id, parent_id) is None:
-        return no_such_parent()
-    return _too_many_runs()
-
-
-def _too_many_runs() -> LimitError:
-    soon = now() + timedelta(seconds=5)
-    return LimitError("Too many answers are being written for you at once.", reset_at=soon)

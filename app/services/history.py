@@ -54,9 +54,10 @@ class HistoryService:
             path = TreeRepository(session).path(conversation_id, message_id, count + 1)
         return Transcript(tuple(path[:-1]))
 
-    def forget(self, conversation_id: UUID) -> None:
-        """Drops what the cache holds of a conversation."""
-        self._cache.drop(conversation_id)
+    def forget(self, *conversation_ids: UUID) -> None:
+        """Drops what the cache holds of conversations."""
+        if conversation_ids:
+            self._cache.drop(*conversation_ids)
 
     def _record(self, owner: str, conversation_id: UUID) -> Any:
         with self._database.statement(owner) as session:

@@ -1,16 +1,15 @@
 """Lists of one owner's conversations: filters, and pages that stay stable while things change."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from ..clock import parse, timestamp
+from ..cursors import decode_cursor, encode_cursor
 from ..database import Database
-from ..errors import FieldFault, InvalidFieldsError
-from ..json_text import dumps, loads
 from ..repositories.lists import ListCursor, ListRepository, Order
 from ..search_query import parse_search_query
 
@@ -79,13 +78,13 @@ class ListService:
         InvalidFieldsError: a cursor that is foul, or of a list in another order.
         """
         order = _order(wanted, is_pinned_first=is_pinned_first)
-        after = _decode_cursor(cursor, order) if cursor else None
+        after = decode_cursor(cursor, partial(_read_cursor, order)) if cursor else None
         with self._database.statement(owner) as session:
             rows = ListRepository(session).page(
                 after.order if after else order, wanted.where(), take=limit + 1, cursor=after
             )
         shown = rows[:limit]
-        return Page(shown, _encode_cursor(order, shown[-1]) if len(rows) > limit else None)
+        return Page(shown, _cursor_of(order, shown[-1]) if len(rows) > limit else None)
 
 
 def _order(wanted: ListFilter, *, is_pinned_first: bool) -> Order:
@@ -99,20 +98,14 @@ def _words(title: str) -> str:
     return query.literal if query else ""
 
 
-def _encode_cursor(order: Order, row: Any) -> str:
+def _cursor_of(order: Order, row: Any) -> str:
     if order == "pinned" and not row.is_pinned:
         order = "rest"
     moment = row.deleted_at if order == "trash" else row.updated_at
-    return base64.urlsafe_b64encode(dumps([order, moment, row.id])).decode().rstrip("=")
+    return encode_cursor(order, moment, row.id)
 
 
-def _decode_cursor(cursor: str, order: Order) -> ListCursor:
-    try:
-        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
-        part, text, conversation_id = loads(base64.urlsafe_b64decode(padded))
-        moment = parse(text)
-        if part in _ORDERS[order] and timestamp(moment) == text:
-            return ListCursor(part, moment, UUID(conversation_id))
-    except (ValueError, TypeError, AttributeError, OverflowError):
-        pass
-    raise InvalidFieldsError([FieldFault("/cursor", "is not a cursor that such a list gave.")])
+def _read_cursor(order: Order, part: Order, text: str, number: str) -> ListCursor | None:
+    moment = parse(text)
+    is_ours = part in _ORDERS[order] and timestamp(moment) == text
+    return ListCursor(part, moment, UUID(number)) if is_ours else None

@@ -1,6 +1,5 @@
 """Finding what was said: ranked results for people, passages for responders."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from ..clock import parse, timestamp
+from ..cursors import decode_cursor, encode_cursor
 from ..database import Database
-from ..errors import FieldFault, InvalidFieldsError, RecordNotFoundError
-from ..json_text import dumps, loads
+from ..errors import RecordNotFoundError
 from ..repositories.messages import MessageRepository
 from ..repositories.search import SearchCursor, SearchFilter, SearchRepository
 from ..responders.recall import Passage
@@ -72,7 +71,7 @@ class SearchService:
         A search that means nothing, or names a conversation that is not there, finds nothing.
         InvalidFieldsError: a foul cursor.
         """
-        after = _decode_cursor(cursor) if cursor else None
+        after = decode_cursor(cursor, _read_cursor) if cursor else None
         query = parse_search_query(search.text)
         if query is None:
             return SearchPage()
@@ -85,7 +84,7 @@ class SearchService:
                 query.literal, narrowed=narrowed, cursor=after, take=limit + 1, read=READ
             )
         shown = rows[:limit]
-        next_cursor = _encode_cursor(shown[-1]) if len(rows) > limit else None
+        next_cursor = _cursor_of(shown[-1]) if len(rows) > limit else None
         return SearchPage([_result(row, query) for row in shown], next_cursor)
 
     def passages(self, owner: str, question: str, limit: int) -> Sequence[Passage]:
@@ -113,19 +112,12 @@ def _result(row: Any, query: SearchQuery) -> SearchResult:
     return SearchResult(snippet=snippet(fields.pop("text"), query), **fields)
 
 
-def _encode_cursor(row: Any) -> str:
-    place = [row.rank, row.created_at, row.message_id or row.conversation_id]
-    return base64.urlsafe_b64encode(dumps(place)).decode().rstrip("=")
+def _cursor_of(row: Any) -> str:
+    return encode_cursor(row.rank, row.created_at, row.message_id or row.conversation_id)
 
 
-def _decode_cursor(cursor: str) -> SearchCursor:
-    try:
-        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
-        rank, created_at, found_id = loads(base64.urlsafe_b64decode(padded))
-        moment = parse(created_at)
-        if isinstance(rank, float) and isfinite(rank) and timestamp(moment) == created_at:
-            return SearchCursor(rank, moment, UUID(found_id))
-    except (ValueError, TypeError, AttributeError, OverflowError):
-        pass
-    fault = FieldFault("/cursor", "is not a cursor that a search answer gave.")
-    raise InvalidFieldsError([fault])
+def _read_cursor(rank: Any, created_at: str, found_id: str) -> SearchCursor | None:
+    moment = parse(created_at)
+    if isinstance(rank, float) and isfinite(rank) and timestamp(moment) == created_at:
+        return SearchCursor(rank, moment, UUID(found_id))
+    return None

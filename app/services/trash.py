@@ -66,8 +66,7 @@ class PurgeService:
                 max_conversations=_CONVERSATIONS_AT_ONCE,
                 max_messages=_MESSAGES_AT_ONCE,
             )
-        for row in rows:
-            self._history.forget(row.id)
+        self._history.forget(*(row.id for row in rows))
         return len(rows)
 
 

@@ -143,7 +143,7 @@ def test_two_clients_interleaved_lose_and_double_nothing(
     record = client.get(f"/conversations/{made}").json
     assert record["message_count"] == len(messages)
     assert record["total_tokens"] == sum(message["tokens_used"] or 0 for message in messages)
-    with parley.verification() as verification:
+    with parley.operations.verification() as verification:
         (part,) = verification.verify(address=email, is_deep=True)
     assert part.findings == []
 

@@ -93,7 +93,7 @@ def test_each_step_down_and_up_again_keeps_the_conversations(empty, as_owner):
 def test_models_and_migrations_do_not_drift(empty):
     with empty.app_context():
         flask_migrate.upgrade()
-    engine = create_engine(empty.extensions["parley"].owner_url())
+    engine = create_engine(empty.extensions["parley"].operations.owner_url())
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
@@ -116,7 +116,7 @@ def test_migrations_are_numbered_in_one_line():
 
 
 def _owner_url(app):
-    return app.extensions["parley"].owner_url().replace("+psycopg2", "")
+    return app.extensions["parley"].operations.owner_url().replace("+psycopg2", "")
 
 
 def _execute(url, statement):

@@ -57,7 +57,7 @@ def pinned(rows):
 @pytest.fixture
 def release(parley):
     def release(email):
-        with parley.accounts() as accounts:
+        with parley.operations.accounts() as accounts:
             accounts.release_subject(email)
 
     return release
@@ -66,7 +66,7 @@ def release(parley):
 @pytest.fixture
 def deactivate(parley):
     def deactivate(email):
-        with parley.accounts() as accounts:
+        with parley.operations.accounts() as accounts:
             accounts.deactivate(email)
 
     return deactivate
@@ -252,6 +252,6 @@ def test_a_deactivated_user_is_out_of_all_workers_within_five_seconds(
         url = server.url + call.address.format_map(place)
         answer = httpx2.request(method, url, headers=headers, json=call.body)
         assert answer.status_code == 401, (method, url)
-    with parley.accounts() as accounts:
+    with parley.operations.accounts() as accounts:
         accounts.activate(email)
     assert knock() == 200

@@ -32,7 +32,7 @@ def purge_here(parley):
     """The same without its command: the runner of commands is for one thread at a time."""
 
     def run(*_):
-        with parley.purge() as trash:
+        with parley.operations.purge() as trash:
             return trash.purge()
 
     return run

@@ -151,7 +151,7 @@ def test_any_sequence_of_changes_gives_the_tree_that_a_plain_model_gives(parley,
         "rows": rows,
         "services": parley.services,
         "tree": parley.services.tree,
-        "verification": staticmethod(parley.verification),
+        "verification": staticmethod(parley.operations.verification),
     }
     machine = type("OnPostgreSQL", (Conversation,), parts)
     stateful.run_state_machine_as_test(machine, settings=settings(stateful_step_count=20))

@@ -175,7 +175,7 @@ def timed(what, work, *arguments):
 
 
 def assert_whole(parley, email):
-    with parley.verification() as verification:
+    with parley.operations.verification() as verification:
         assert [it for part in verification.verify(address=email) for it in part.findings] == []
 
 

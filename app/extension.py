@@ -182,14 +182,8 @@ class Parley:
 
     def _compose(self, responder: Responder | Answer | str | None) -> Services:
         settings, database = self.settings, self.database
-        cache = MessageCache(
-            self.redis,
-            ttl=settings.redis_cache_ttl,
-            limit=settings.redis_cache_limit,
-            enabled=settings.uses_redis,
-        )
         messages = MessageService(database, max_message_bytes=settings.max_message_bytes)
-        history = HistoryService(database, cache)
+        history = HistoryService(database, self._cache())
         self.operations = Operations(settings, history)
         once = OnceService(database)
         conversations = ConversationService(database, history=history, messages=messages, once=once)
@@ -213,16 +207,7 @@ class Parley:
             runs=runs,
             runner=self.runner,
             responder=chosen,
-            limits=ChatLimits(
-                max_history=settings.max_history,
-                max_history_tokens=settings.max_history_tokens,
-                max_answer_bytes=settings.max_answer_bytes,
-                allowance=Allowance(
-                    runs_at_once=settings.max_runs_per_user,
-                    daily_messages=settings.daily_message_quota,
-                    daily_tokens=settings.daily_token_quota,
-                ),
-            ),
+            limits=_chat_limits(settings),
         )
         return Services(
             bulk=BulkService(once, history),
@@ -241,6 +226,14 @@ class Parley:
             trash=TrashService(conversations),
             tree=tree,
             users=UserService(database),
+        )
+
+    def _cache(self) -> MessageCache:
+        return MessageCache(
+            self.redis,
+            ttl=self.settings.redis_cache_ttl,
+            limit=self.settings.redis_cache_limit,
+            enabled=self.settings.uses_redis,
         )
 
 
@@ -262,6 +255,19 @@ def _rate_limits(settings: Settings) -> RateLimits:
         "create": settings.rate_limit_create,
     }
     return RateLimits(rates, settings.redis_url)
+
+
+def _chat_limits(settings: Settings) -> ChatLimits:
+    return ChatLimits(
+        max_history=settings.max_history,
+        max_history_tokens=settings.max_history_tokens,
+        max_answer_bytes=settings.max_answer_bytes,
+        allowance=Allowance(
+            runs_at_once=settings.max_runs_per_user,
+            daily_messages=settings.daily_message_quota,
+            daily_tokens=settings.daily_token_quota,
+        ),
+    )
 
 
 def _provider_keys(settings: Settings) -> ProviderKeys | None:

@@ -23,6 +23,11 @@ class Revision(NamedTuple):
         return f"{self.number}-{self.rev}"
 
     @classmethod
+    def of(cls, row: Any) -> "Revision":
+        """The state that a conversation's row shows."""
+        return cls(row.revision, row.rev)
+
+    @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Revision":
         """The state whose fields, by name, `fields` are."""
         return cls(fields["number"], UUID(fields["rev"]))

@@ -1,5 +1,6 @@
 """Chat sessions as the clients of a RAG service call them: each is a conversation of ours."""
 
+from contextlib import suppress
 from typing import Any
 
 from flask import Response
@@ -28,7 +29,6 @@ blueprint = Blueprint(
     description="Chat sessions, for clients of a RAG service. A `user_id` is ignored.",
     parameters={"conversation_id": "The session's id."},
 )
-_GONE = {"message": "The session is gone."}
 
 
 @blueprint.post("/chat/create")
@@ -138,8 +138,6 @@ def _history(heard: Heard) -> dict[str, Any]:
 
 def _deleted(conversation_id: str) -> dict[str, str]:
     """Those clients expect no 404 here; the one answer tells nobody what there was."""
-    try:
+    with suppress(RecordNotFoundError):
         services.conversations.trash(owner(), conversation_id)
-    except RecordNotFoundError:
-        return _GONE
-    return _GONE
+    return {"message": "The session is gone."}

@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response, url_for
 
 from ..json_text import dumps
+from ..revisions import Revision
 from ..schemas.conversations import (
     CONVERSATION_EXAMPLE,
     ConversationCreate,
@@ -23,7 +24,7 @@ from ..services.once import Once
 from .blueprint import LONG_ADDRESS, NEXT, Blueprint, described, json_response, page_link
 from .current import owner, services
 from .once import keyed
-from .revisions import ETAG, NOT_MODIFIED, expected, revision_of, tagged, unless_known
+from .revisions import ETAG, NOT_MODIFIED, expected, tagged, unless_known
 
 blueprint = Blueprint(
     "conversations",
@@ -87,7 +88,7 @@ def update(body: dict[str, Any], conversation_id: str, once: Once | None) -> Res
     record = services.conversations.update(
         owner(), conversation_id, body, expected=condition, once=once
     )
-    return tagged(json_response(_record.dump(record)), revision_of(record))
+    return tagged(json_response(_record.dump(record)), Revision.of(record))
 
 
 @blueprint.delete("/<string(maxlength=64):conversation_id>")
@@ -111,7 +112,7 @@ def delete(query: dict[str, Any], conversation_id: str) -> Response:
 def restore(conversation_id: str, once: Once | None) -> Response:
     """Take a conversation out of the trash"""
     record = services.trash.restore(owner(), conversation_id, expected=expected(), once=once)
-    return tagged(json_response(_record.dump(record)), revision_of(record))
+    return tagged(json_response(_record.dump(record)), Revision.of(record))
 
 
 @blueprint.post("/bulk")
@@ -132,4 +133,4 @@ def written(
     record = dumps(_record.dump(reading.record))
     body = b'%b,"messages":%b}' % (record[:-1], reading.messages)
     answer = json_response(body, status=status, headers=headers)
-    return tagged(answer, revision_of(reading.record))
+    return tagged(answer, Revision.of(reading.record))

@@ -129,7 +129,7 @@ def search_versions(query: dict[str, Any], conversation_id: str, message_id: str
 
 @blueprint.post(f"{_ONE}/regenerate")
 @blueprint.rate("chat")
-@blueprint.fails(409, 502, 504)
+@blueprint.fails(409, 412, 502, 504)
 @blueprint.arguments(RetryRequest, required=False)
 @blueprint.arguments(ChatQuery, location="query")
 @blueprint.response(200, ChatAnswer, headers=IDS)
@@ -147,7 +147,9 @@ def regenerate(
 ) -> Response:
     """Another answer to the same question is written and shown; the others stay"""
     wishes = Wishes(**with_client_id(body, once))
-    events = services.chat.answer_again(identity(), conversation_id, message_id, wishes)
+    events = services.chat.answer_again(
+        identity(), conversation_id, message_id, wishes, expected=expected()
+    )
     return respond(events, wanted_wire(query.get("wire"), request.accept_mimetypes))
 
 

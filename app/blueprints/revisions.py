@@ -30,12 +30,15 @@ def expected(number: int | None = None) -> Expected:
 
 
 def unless_known(view: Callable[..., Response]) -> Callable[..., Response]:
-    """Answers 304 when If-None-Match names the conversation's state already."""
+    """Answers 304 when If-None-Match names the conversation's state already.
+
+    A message that is asked for must be there all the same.
+    """
 
     @wraps(view)
     def answer(*args: Any, conversation_id: str, **kwargs: Any) -> Response:
         if request.if_none_match:
-            revision = services.conversations.revision(owner(), conversation_id)
+            revision = _state(conversation_id, **kwargs)
             if request.if_none_match.contains_weak(revision.tag):
                 return tagged(Response(status=304), revision)
         return view(*args, conversation_id=conversation_id, **kwargs)
@@ -43,6 +46,7 @@ def unless_known(view: Callable[..., Response]) -> Callable[..., Response]:
     return answer
 
 
-def revision_of(record: Any) -> Revision:
-    """The state that a conversation's row shows."""
-    return Revision(record.revision, record.rev)
+def _state(conversation_id: str, message_id: str | None = None) -> Revision:
+    if message_id is None:
+        return services.conversations.revision(owner(), conversation_id)
+    return services.tree.find(owner(), conversation_id, message_id).revision

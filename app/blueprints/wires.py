@@ -34,16 +34,16 @@ def wanted_wire(named: str | None, accepted: MIMEAccept) -> str:
 def respond(events: Events, wire: str) -> Response:
     """The answer's events as an HTTP answer; closing it stops nothing."""
     started = cast(Started, next(events))
-    return _named(_FORMS[wire](started, events), started)
+    return _with_ids(_FORMS[wire](started, events), started)
 
 
 def respond_whole(events: Events, form: Callable[[Started, Done], Any]) -> Response:
     """The whole answer as JSON of another form; its problems are ours."""
     started = cast(Started, next(events))
-    return _named(_whole(started, events, form), started)
+    return _with_ids(_whole(started, events, form), started)
 
 
-def _named(response: Response, started: Started) -> Response:
+def _with_ids(response: Response, started: Started) -> Response:
     response.headers["X-Conversation-Id"] = str(started.conversation_id)
     response.headers["X-Message-Id"] = str(started.message_id)
     return response

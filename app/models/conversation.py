@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .user import User
 
 
-_SHOWN = "deleted_at IS NULL AND is_published"
+SHOWN = "deleted_at IS NULL AND is_published"
 
 
 class Conversation(Model):
@@ -44,14 +44,14 @@ class Conversation(Model):
             "is_archived",
             desc("updated_at"),
             desc("id"),
-            postgresql_where=text(_SHOWN),
+            postgresql_where=text(SHOWN),
         ),
         Index(
             "ix_conversations_pinned",
             "user_email",
             desc("updated_at"),
             desc("id"),
-            postgresql_where=text(f"is_pinned AND {_SHOWN}"),
+            postgresql_where=text(f"is_pinned AND {SHOWN}"),
         ),
         Index(
             "ix_conversations_trash",

@@ -9,9 +9,10 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from ..models import Conversation
+from ..models.conversation import SHOWN
 from .base import Repository
-from .lists import SHOWN, TRASHED, narrowed
-from .runs import FENCED, LEFT_IN_LEDGER
+from .conversations import CHANGE, ERASE, INTO_TRASH
+from .lists import TRASHED, narrowed
 
 Action = Literal[
     "archive", "unarchive", "pin", "unpin", "tag", "untag", "trash", "restore", "delete"
@@ -49,7 +50,7 @@ _VERBS: dict[Action, _Verb] = {
         refused=f"cardinality(tags || {_ADDED}) > {MOST_TAGS}",
     ),
     "untag": _Verb(f"tags = {_LEFT}", "tags && %(tags)s::text[]"),
-    "trash": _Verb("deleted_at = clock_timestamp()"),
+    "trash": _Verb(INTO_TRASH),
     "restore": _Verb("deleted_at = NULL", among=TRASHED),
     "delete": _Verb("", among="is_published"),
 }
@@ -67,24 +68,6 @@ _NEWEST = """
 id IN (
     SELECT id FROM conversations WHERE user_email = %(owner)s AND {matching} AND {due}
     ORDER BY {refused_last} updated_at DESC, id DESC LIMIT %(take)s)
-"""
-
-_CHANGE = f"""
-WITH gone AS (
-    UPDATE conversations SET {{change}}, revision = revision + 1, rev = gen_random_uuid()
-    WHERE user_email = %(owner)s AND id = ANY (%(ids)s::uuid[])
-    RETURNING id, revision, deleted_at),
-fenced AS (
-    {FENCED} FROM gone
-    WHERE r.conversation_id = gone.id AND r.status = 'running' AND gone.deleted_at IS NOT NULL)
-SELECT id, revision FROM gone
-"""
-_ERASE = f"""
-WITH gone AS (
-    DELETE FROM conversations WHERE user_email = %(owner)s AND id = ANY (%(ids)s::uuid[])
-    RETURNING id, id AS conversation_id),
-{LEFT_IN_LEDGER.format(column="conversation_id")}
-SELECT id, NULL::bigint AS revision FROM gone
 """
 
 
@@ -124,7 +107,7 @@ class BulkRepository(Repository[Conversation]):
     def apply(self, change: Change, ids: Sequence[UUID]) -> dict[UUID, int | None]:
         """Changes locked conversations: their revisions now, None for what is no more."""
         verb = _VERBS[change.action]
-        statement = _CHANGE.format(change=verb.change) if verb.change else _ERASE
+        statement = CHANGE.format(change=verb.change) if verb.change else ERASE
         return {row.id: row.revision for row in self._run(statement, change, ids=list(ids))}
 
     def _lock(self, change: Change, chosen: str) -> str:

@@ -1,6 +1,7 @@
 from typing import Any
 from uuid import UUID
 
+from ..errors import RecordNotFoundError
 from ..models import Conversation
 from ..revisions import Revision
 from ..search_words import search_words
@@ -30,6 +31,11 @@ WHERE user_email = %(owner)s AND id = %(conversation_id)s AND deleted_at IS NULL
     AND title_source = 'auto' AND title IS DISTINCT FROM %(title)s
 """
 
+_RETITLE = """
+UPDATE conversations SET title = %(title)s, title_words = %(title_words)s::tsvector
+WHERE user_email = %(owner)s AND id = %(conversation_id)s AND title_source = 'auto'
+"""
+
 _BRANCH = """
 UPDATE conversations SET
     active_leaf_id = %(leaf_id)s, preview = %(preview)s,
@@ -39,28 +45,26 @@ WHERE user_email = %(owner)s AND id = %(conversation_id)s
 RETURNING revision, rev
 """
 
-_FENCE = f"""
+# These two change conversations that are locked. What comes into the trash has its runs fenced.
+CHANGE = f"""
+WITH gone AS (
+    UPDATE conversations SET {{change}}, revision = revision + 1, rev = gen_random_uuid()
+    WHERE user_email = %(owner)s AND id = ANY (%(ids)s::uuid[])
+    RETURNING id, revision, rev, deleted_at),
 fenced AS (
     {FENCED} FROM gone
-    WHERE r.conversation_id = gone.id AND r.status = 'running')
+    WHERE r.conversation_id = gone.id AND r.user_email = %(owner)s AND r.status = 'running'
+        AND gone.deleted_at IS NOT NULL)
+SELECT id, revision, rev FROM gone
 """
-_TRASH = f"""
+ERASE = f"""
 WITH gone AS (
-    UPDATE conversations SET
-        deleted_at = clock_timestamp(), revision = revision + 1, rev = gen_random_uuid()
-    WHERE user_email = %(owner)s AND id = %(conversation_id)s AND deleted_at IS NULL
-    RETURNING id, revision, rev),
-{_FENCE}
-SELECT revision, rev FROM gone
-"""
-
-_ERASE = f"""
-WITH gone AS (
-    DELETE FROM conversations WHERE user_email = %(owner)s AND id = %(conversation_id)s
+    DELETE FROM conversations WHERE user_email = %(owner)s AND id = ANY (%(ids)s::uuid[])
     RETURNING id, id AS conversation_id),
 {LEFT_IN_LEDGER.format(column="conversation_id")}
-SELECT FROM gone
+SELECT id, NULL::bigint AS revision FROM gone
 """
+INTO_TRASH = "deleted_at = clock_timestamp()"
 
 _CREATE = """
 WITH made AS (
@@ -90,6 +94,13 @@ class ConversationRepository(Repository[Conversation]):
         rows = self.session.run(_RECORD, self._named(conversation_id))
         return rows[0] if rows else None
 
+    def record_or_raise(self, conversation_id: UUID) -> Any:
+        """As record; RecordNotFoundError when there is none."""
+        record = self.record(conversation_id)
+        if record is None:
+            raise RecordNotFoundError
+        return record
+
     def find_source(self, source: str, source_id: str) -> UUID | None:
         """The id of the conversation that something else knows by an id of its own."""
         values = {"owner": self.session.owner, "source": source, "source_id": source_id}
@@ -111,17 +122,23 @@ class ConversationRepository(Repository[Conversation]):
 
     def trash(self, conversation_id: UUID) -> Revision:
         """Puts a locked conversation into the trash and fences its runs."""
-        (row,) = self.session.run(_TRASH, self._named(conversation_id))
-        return Revision(row.revision, row.rev)
+        values = {"owner": self.session.owner, "ids": [conversation_id]}
+        (row,) = self.session.run(CHANGE.format(change=INTO_TRASH), values)
+        return Revision.of(row)
 
     def erase(self, conversation_id: UUID) -> None:
         """Removes a locked conversation with all its messages."""
-        self.session.run(_ERASE, self._named(conversation_id))
+        self.session.run(ERASE, {"owner": self.session.owner, "ids": [conversation_id]})
 
     def entitle(self, conversation_id: UUID, title: str) -> None:
         """Another title, unless somebody chose the one that it has."""
         values = {"title": title, "title_words": search_words(title)}
         self.session.run(_ENTITLE, values | self._named(conversation_id))
+
+    def retitle(self, conversation_id: UUID, title: str | None) -> None:
+        """Another automatic title, or none, as part of another change of a locked conversation."""
+        values = {"title": title, "title_words": search_words(title or "")}
+        self.session.run(_RETITLE, values | self._named(conversation_id))
 
     def branch(
         self,
@@ -135,7 +152,7 @@ class ConversationRepository(Repository[Conversation]):
         """Another leaf for a locked conversation, which has lost so many messages and tokens."""
         values = {"leaf_id": leaf_id, "preview": preview, "messages": messages, "tokens": tokens}
         (row,) = self.session.run(_BRANCH, values | self._named(conversation_id))
-        return Revision(row.revision, row.rev)
+        return Revision.of(row)
 
     def _named(self, conversation_id: UUID) -> dict[str, Any]:
         return {"owner": self.session.owner, "conversation_id": conversation_id}

@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from ..models import Conversation
+from ..models.conversation import SHOWN
 from .base import Repository
 
 Order = Literal["newest", "pinned", "rest", "trash"]
 
-SHOWN = "deleted_at IS NULL AND is_published"
 TRASHED = "deleted_at IS NOT NULL AND is_published"
 
 _COLUMNS = """

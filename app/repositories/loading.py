@@ -40,7 +40,7 @@ class Load:
 
     def values(self, keys: Sequence[Key]) -> dict[str, list[Any]]:
         columns = zip(*keys, strict=True)
-        return {_named(name): [*values] for name, values in zip(self.joined, columns, strict=True)}
+        return {_bound(name): [*values] for name, values in zip(self.joined, columns, strict=True)}
 
 
 def loads(scope: Scope, include: Include | None, place: Place = INCLUDE) -> list[Load]:
@@ -101,13 +101,13 @@ def _of_each_parent(scope: Scope, name: str, page: Page) -> Select[Any]:
 def _parents(related: Scope, names: Sequence[str]) -> Any:
     """The parents' keys as a table: an array for each column, its values bound when executed."""
     types = {name: related.shape.fields[name].type for name in names}
-    arrays = [cast(bindparam(_named(name)), ARRAY(type_)) for name, type_ in types.items()]
+    arrays = [cast(bindparam(_bound(name)), ARRAY(type_)) for name, type_ in types.items()]
     columns = [column(name, type_) for name, type_ in types.items()]
     keys = func.unnest(*arrays).table_valued(*columns, with_ordinality="number")
     return keys.render_derived("parents")
 
 
-def _named(column_name: str) -> str:
+def _bound(column_name: str) -> str:
     return f"parents_{column_name}"
 
 

@@ -14,14 +14,14 @@ from ..transcript import Turn, Under
 from .appending import NewMessage, NewRun, as_recordset, statement
 from .base import Repository
 
-SHOWN = """
+TURN_COLUMNS = """
     m.id, m.seq, m.parent_id, m.is_active, m.role, m.content, m.status, m.created_at,
     m.parts, m.client_message_id, m.model, m.finish_reason, m.error_class, m.prompt_tokens,
     m.completion_tokens, m.tokens_used, m.usage_is_estimated, m.latency_ms, m.first_token_ms,
     m.retrieved_docs AS contexts, m.metadata
 """
 _OF_CONVERSATION = f"""
-SELECT {SHOWN} FROM messages m
+SELECT {TURN_COLUMNS} FROM messages m
 WHERE m.conversation_id = %(conversation_id)s AND m.user_email = %(owner)s
 """
 _SEQ = """(
@@ -41,7 +41,7 @@ WHERE conversation_id = %(conversation_id)s AND user_email = %(owner)s
 """
 
 _SENT_BEFORE = f"""
-SELECT {SHOWN}, encode(m.payload_sha256, 'hex') AS payload_sha256, c.revision,
+SELECT {TURN_COLUMNS}, encode(m.payload_sha256, 'hex') AS payload_sha256, c.revision,
     c.rev, c.title
 FROM messages m JOIN conversations c ON c.id = m.conversation_id
 WHERE m.conversation_id = %(conversation_id)s AND m.user_email = %(owner)s
@@ -137,8 +137,7 @@ class MessageRepository(Repository[Message]):
 
     def find_all(self, conversation_id: UUID, message_ids: Sequence[UUID]) -> dict[UUID, Turn]:
         """Messages of the conversation, by their ids; those that are there."""
-        ids = list(map(str, message_ids))
-        rows = self._run(_SEVERAL, conversation_id, message_ids=ids)
+        rows = self._run(_SEVERAL, conversation_id, message_ids=list(message_ids))
         return {turn.id: turn for turn in turns_of(rows)}
 
     def find_client_id(self, conversation_id: UUID, client_message_id: str) -> UUID | None:
@@ -172,7 +171,7 @@ class MessageRepository(Repository[Message]):
         rows = self._run(_SENT_BEFORE, conversation_id, client_message_ids=list(client_message_ids))
         return {
             row.client_message_id: SentMessage(
-                _turn(row), row.payload_sha256, Revision(row.revision, row.rev), row.title
+                _turn(row), row.payload_sha256, Revision.of(row), row.title
             )
             for row in rows
         }

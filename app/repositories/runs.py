@@ -78,6 +78,7 @@ chunk AS (
 SELECT id FROM run
 """
 
+# An answer that ends in the trash is no visible change: what comes back is one revision on.
 # The conversation is locked first, as an append locks it: the other order could deadlock.
 _FINISH = """
 WITH locked AS (
@@ -105,14 +106,17 @@ answer AS (
     FROM run
     WHERE m.conversation_id = run.conversation_id AND m.id = run.message_id
         AND m.user_email = %(owner)s AND m.status = 'streaming'
-    RETURNING m.conversation_id, m.id, m.seq, m.parent_id, m.created_at, m.latency_ms),
+    RETURNING m.conversation_id, m.id, m.seq, m.parent_id, m.is_active, m.client_message_id,
+        m.created_at, m.latency_ms),
 counted AS (
     UPDATE conversations c SET
-        revision = c.revision + 1, rev = gen_random_uuid(),
+        revision = CASE WHEN c.deleted_at IS NULL THEN c.revision + 1 ELSE c.revision END,
+        rev = CASE WHEN c.deleted_at IS NULL THEN gen_random_uuid() ELSE c.rev END,
         total_tokens = c.total_tokens + coalesce(%(tokens_used)s, 0),
         preview = CASE WHEN c.active_leaf_id = answer.id AND %(preview)s <> ''
             THEN %(preview)s ELSE c.preview END,
-        updated_at = greatest(c.updated_at, clock_timestamp())
+        updated_at = CASE WHEN c.deleted_at IS NULL
+            THEN greatest(c.updated_at, clock_timestamp()) ELSE c.updated_at END
     FROM answer WHERE c.id = answer.conversation_id
     RETURNING c.id, c.revision, c.mode),
 swept AS (
@@ -129,14 +133,15 @@ logged AS (
         JOIN run ON run.message_id = answer.id
         LEFT JOIN messages question ON question.conversation_id = answer.conversation_id
             AND question.id = answer.parent_id AND question.user_email = %(owner)s)
-SELECT answer.id, answer.seq, answer.parent_id, answer.created_at, answer.latency_ms,
-    counted.revision
+SELECT answer.id, answer.seq, answer.parent_id, answer.is_active, answer.client_message_id,
+    answer.created_at, answer.latency_ms, counted.revision
 FROM answer, counted
 """
 
 # Only who holds the attempt can have ended it: an ending whose reply got lost is found again.
 _FINISHED = """
-SELECT m.id, m.seq, m.parent_id, m.created_at, m.latency_ms, c.revision
+SELECT m.id, m.seq, m.parent_id, m.is_active, m.client_message_id, m.created_at, m.latency_ms,
+    c.revision
 FROM runs r
     JOIN messages m ON m.conversation_id = r.conversation_id AND m.id = r.message_id
     JOIN conversations c ON c.id = r.conversation_id
@@ -206,6 +211,13 @@ class RunRepository(Repository[Run]):
         }
         rows = self.session.run(_FINISH, values) or self.session.run(_FINISHED, values)
         return rows[0] if rows else None
+
+    def take_turn(self) -> None:
+        """Waits until no other run of the owner begins, for the rest of a transaction.
+
+        First of all: whoever begins a run locks the user, then the conversation.
+        """
+        self.session.run(IN_TURN, {"owner": self.session.owner})
 
     def exhausted(self, allowance: Allowance) -> Any:
         """Which part of an allowance is used up: a row of messages and tokens."""

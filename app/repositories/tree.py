@@ -10,7 +10,7 @@ from ..models import Message
 from ..transcript import Turn
 from .appending import BY_INDEX
 from .base import Repository
-from .messages import SHOWN, turns_of
+from .messages import TURN_COLUMNS, turns_of
 from .runs import LEFT_IN_LEDGER
 
 _OWN = "m.conversation_id = %(conversation_id)s AND m.user_email = %(owner)s"
@@ -62,6 +62,10 @@ _NEWEST_CHILD = f"""
 SELECT m.id FROM messages m WHERE {_OWN} AND m.parent_id = %(parent_id)s
 ORDER BY m.seq DESC LIMIT 1
 """
+_FIRST_QUESTION = f"""
+SELECT m.id, left(m.content, 2000) AS content FROM messages m WHERE {_OWN} AND m.role = 'user'
+ORDER BY m.seq LIMIT 1
+"""
 _NEWEST_ROOT = _NEWEST_CHILD.replace("= %(parent_id)s", "IS NULL")
 
 _PATH = f"""{BY_INDEX}
@@ -72,7 +76,8 @@ WITH RECURSIVE path AS (
         SELECT m.id, m.parent_id FROM messages m
         WHERE {_OWN} AND m.id = p.parent_id OFFSET 0) b
     WHERE p.n < %(take)s)
-SELECT {SHOWN} FROM messages m WHERE {_OWN} AND m.id = ANY (ARRAY(SELECT id FROM path))
+SELECT {TURN_COLUMNS} FROM messages m
+WHERE {_OWN} AND m.id = ANY (ARRAY(SELECT id FROM path))
 ORDER BY m.seq
 """
 
@@ -113,6 +118,11 @@ class TreeRepository(Repository[Message]):
         sql = _NEWEST_CHILD if parent_id else _NEWEST_ROOT
         rows = self._run(sql, conversation_id, parent_id=parent_id)
         return rows[0].id if rows else None
+
+    def first_question(self, conversation_id: UUID) -> Any | None:
+        """What the user said first of all that is there: its id, and the content's beginning."""
+        rows = self._run(_FIRST_QUESTION, conversation_id)
+        return rows[0] if rows else None
 
     def path(self, conversation_id: UUID, message_id: UUID, take: int) -> list[Turn]:
         """At most `take` turns up to a message and with it, oldest first."""

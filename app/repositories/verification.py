@@ -172,7 +172,7 @@ def batch(session: OperationSession, *, owner: str | None, after: UUID | None) -
     return [row.id for row in rows]
 
 
-def breaks(session: OperationSession | OwnedSession, ids: Sequence[UUID]) -> list[Any]:
+def breaks(session: OperationSession, ids: Sequence[UUID]) -> list[Any]:
     """What does not hold of conversations, at one moment: rows of broken, id, found, expected."""
     return session.run(_BREAKS, {"ids": list(ids)})
 

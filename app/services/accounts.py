@@ -9,9 +9,10 @@ from sqlalchemy.exc import ProgrammingError
 from ..addresses import canonical_email, is_visitor, visitor_owner
 from ..clock import midnight, now
 from ..database import Database
-from ..errors import InvalidAddressError, SetupError
+from ..errors import InvalidAddressError
 from ..ids import parse_id
 from ..repositories.users import UserRepository
+from .privileges import not_the_owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ class AccountService:
             with self._database.statement(self._owner(address)) as session:
                 UserRepository(session).update(where={"email": session.owner}, data=data)
         except ProgrammingError:
-            raise SetupError("DATABASE_OWNER_URL must name the tables' owner.") from None
+            raise not_the_owner() from None
 
     def _owner(self, address: str) -> str:
         if is_visitor(address):

@@ -84,7 +84,7 @@ class BulkService:
             rows = BulkRepository(session).lock_where(
                 change, wanted.where(), is_trashed=wanted.is_trashed, take=MOST_AT_ONCE + 1
             )
-            taken, left = _shared(rows, change)
+            taken, left = _divided(rows, change)
             revisions = _applied(session, change, taken)
             results = [_outcome(str(row.id), row, revisions) for row in taken]
             has_more = any(not row.is_refused for row in left)
@@ -135,7 +135,7 @@ def _applied(session: OwnedSession, change: Change, rows: Sequence[Any]) -> dict
     return BulkRepository(session).apply(change, due) if due else {}
 
 
-def _shared(rows: Sequence[Any], change: Change) -> tuple[Sequence[Any], Sequence[Any]]:
+def _divided(rows: Sequence[Any], change: Change) -> tuple[Sequence[Any], Sequence[Any]]:
     """What one call takes on, and what it leaves; what is refused stands behind."""
     ordered = sorted(rows, key=lambda row: bool(row.is_refused))
     count = min(len(ordered), MOST_AT_ONCE)

@@ -6,12 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from ..database import Database, OwnedSession
-from ..errors import AlreadySentError, LimitError
+from ..errors import AlreadySentError, AnswerWaitsError, LimitError, StaleError
 from ..ids import new_id, parse_id
 from ..repositories.appending import NewRun
 from ..repositories.messages import MessageRepository
-from ..repositories.runs import LEASE_SECONDS, Allowance
+from ..repositories.runs import LEASE_SECONDS, Allowance, RunRepository
 from ..responders.base import Prompt, Responder, Titling
+from ..revisions import ANY, Expected
 from ..streaming.events import Started, WireEvent
 from ..streaming.run import Run, Ticket
 from ..streaming.runner import Runner
@@ -87,21 +88,27 @@ class ChatService:
         return self._launch(identity, begun)
 
     def answer_again(
-        self, identity: Identity, reference: str, message: str, wishes: Wishes
+        self,
+        identity: Identity,
+        reference: str,
+        message: str,
+        wishes: Wishes,
+        *,
+        expected: Expected = ANY,
     ) -> Iterator[WireEvent | None]:
         """The events of another answer to a question, which is shown from now on.
 
         `message`: the question or one of its answers. As `ask`; ConflictError: it is no question,
-        AnswerWaitsError: an answer to it is being written.
+        AnswerWaitsError: an answer to it is being written; StaleError: it is not as expected.
         """
         owner = identity.user_email
         found = self._tree.find_question(owner, reference, message)
         (question,) = found.turns
         try:
             self._check_runs(owner)
-            asking = Asking.again(question, wishes)
+            asking = Asking.again(question, wishes, expected)
             begun = self._begin(identity, asking, found.conversation_id, None)
-        except (AlreadySentError, LimitError):
+        except (AlreadySentError, AnswerWaitsError, LimitError, StaleError):
             again = self._watch_retry(owner, found.conversation_id, question, wishes)
             if again is None:
                 raise
@@ -162,10 +169,14 @@ class ChatService:
         source: Source | None,
     ) -> "_Begun":
         owner = identity.user_email
-        if conversation_id is not None:
+        if conversation_id is not None and asking.expected == ANY:
             with self._database.statement(owner) as session:
                 return self._begin_in(session, conversation_id, identity, asking)
         with self._database.transaction(owner) as session:
+            if conversation_id is not None:
+                RunRepository(session).take_turn()
+                self._conversations.lock(session, conversation_id, asking.expected)
+                return self._begin_in(session, conversation_id, identity, asking)
             fields = {"mode": asking.wishes.mode, "model": asking.wishes.model}
             made = self._conversations.create_in(session, fields, source)
             return self._begin_in(session, made, identity, asking)

@@ -5,7 +5,6 @@ Some of them know no conversation but the current one. It is the one with the cl
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -20,7 +19,6 @@ from ..transcript import Turn, Under
 from .chat import ChatService
 from .conversations import ConversationService, clients_own
 from .identity import Identity
-from .messages import Draft
 from .questions import Question
 
 Events = Iterator[WireEvent | None]
@@ -34,16 +32,6 @@ _IS_CURRENT = {"source": _SOURCE.name, "source_id": _SOURCE.id}
 _IN_TRASH = {"deleted_at": {"not": None}}
 _LISTED = {"deleted_at": None, "is_published": True, "is_archived": False}
 _NEWEST_FIRST = [{"updated_at": "desc"}, {"id": "desc"}]
-
-
-@dataclass(frozen=True, kw_only=True)
-class NotedQuestion(Question):
-    """A question, and what its client wants kept beside it: the message's metadata."""
-
-    notes: Mapping[str, Any]
-
-    def draft(self) -> Draft:
-        return replace(super().draft(), metadata=self.notes)
 
 
 class Pair(NamedTuple):
@@ -88,12 +76,13 @@ class CompatService:
     ) -> Events:
         """The events of an answer in the current conversation; see ChatService.ask.
 
+        `notes`: what its client wants kept beside the question, as the message's metadata.
         `history`: what its client takes for all that was said before. Where that ends earlier
         than ours, the question is a new version of the one that followed there.
         """
         self._end(identity.user_email, _IN_TRASH)
         under = None if history is None else self._under(identity.user_email, history)
-        question = NotedQuestion(text=text, conversation=CURRENT, notes=notes, under=under)
+        question = Question(text=text, conversation=CURRENT, under=under, metadata=notes)
         return self._chat.ask(identity, question)
 
     def ask_in(
@@ -101,7 +90,7 @@ class CompatService:
     ) -> Events:
         """The same in a conversation that is there, or in a new one. RecordNotFoundError."""
         found = reference and str(self._conversations.find(identity.user_email, reference))
-        question = NotedQuestion(text=text, conversation=found, notes=notes)
+        question = Question(text=text, conversation=found, metadata=notes)
         return self._chat.ask(identity, question)
 
     def pairs(self, owner: str) -> list[Pair]:
@@ -115,7 +104,7 @@ class CompatService:
 
     def sessions(self, owner: str) -> Sessions:
         """Conversations, newest activity first, without the trash and the archive."""
-        with self._database.transaction(owner) as session:
+        with self._database.statement(owner) as session:
             conversations = ConversationRepository(session)
             newest = conversations.find_many(
                 where=_LISTED, order_by=_NEWEST_FIRST, take=_MOST_LISTED

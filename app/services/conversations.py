@@ -18,7 +18,7 @@ from .messages import Draft, MessageService
 from .once import Effect, Once, OnceService, Reference
 from .wording import title_of
 
-_SHOWN = 50  # how many of the last messages a creation shows, if it has that many
+_LAST_MESSAGES = 50  # so many does a creation show, if it has that many
 
 
 class Source(NamedTuple):
@@ -68,15 +68,16 @@ class ConversationService:
 
         def make(session: OwnedSession) -> _Made:
             made = self._make(session, fields, drafts, source)
-            if once and drafts and made.is_replay:
+            if once and made.is_replay:
                 self.lock(session, made.conversation_id)
-                self._messages.append_rest(session, made.conversation_id, drafts)
+                if drafts:
+                    self._messages.append_rest(session, made.conversation_id, drafts)
             return made
 
         made = self._once.run(owner, once, Effect(make, _Made._asdict, _Made.recall))
         if drafts and made.is_replay and not once:
             self._messages.append(owner, made.conversation_id, drafts)
-        limit = max(len(drafts), _SHOWN)
+        limit = max(len(drafts), _LAST_MESSAGES)
         reading = self._history.read(owner, made.conversation_id, limit=limit)
         return Created(reading, is_replay=made.is_replay)
 
@@ -85,7 +86,7 @@ class ConversationService:
     ) -> UUID:
         """The id of a new conversation, or of the one that comes from this source already.
 
-        RecordNotFoundError: the conversation from this source lies in the trash.
+        It may lie in the trash. RecordNotFoundError: it was erased just now.
         """
         return self._make(session, fields, (), source).conversation_id
 
@@ -129,10 +130,8 @@ class ConversationService:
     def revision(self, owner: str, reference: str) -> Revision:
         """The state of a conversation. RecordNotFoundError: absent or not the owner's."""
         with self._database.statement(owner) as session:
-            record = ConversationRepository(session).record(self.find(owner, reference))
-        if record is None:
-            raise RecordNotFoundError
-        return Revision(record.revision, record.rev)
+            conversations = ConversationRepository(session)
+            return Revision.of(conversations.record_or_raise(self.find(owner, reference)))
 
     @contextmanager
     def change(
@@ -163,7 +162,7 @@ class ConversationService:
         state = ConversationRepository(session).lock(conversation_id)
         if state is None or (state.deleted_at is not None) != is_in_trash:
             raise RecordNotFoundError
-        expected.check(Revision(state.revision, state.rev))
+        expected.check(Revision.of(state))
         return state
 
     def update(
@@ -176,7 +175,7 @@ class ConversationService:
         once: Once | None = None,
     ) -> Any:
         """Changes what the owner says of a conversation, which reorders no list: the record."""
-        data = {**fields, **_named(fields)}
+        data = {**fields, **_of_chosen_title(fields)}
         return self.rewrite(owner, reference, data, expected=expected, once=once)
 
     def rewrite(
@@ -223,7 +222,7 @@ class ConversationService:
             state = conversations.lock(conversation_id)
             if state is None:
                 raise RecordNotFoundError
-            expected.check(Revision(state.revision, state.rev))
+            expected.check(Revision.of(state))
             conversations.erase(conversation_id)
         self._history.forget(conversation_id)
 
@@ -242,10 +241,8 @@ def _reference_to(record: Any) -> Reference:
 
 
 def _record_of(session: OwnedSession, reference: Reference) -> Any:
-    record = ConversationRepository(session).record(UUID(reference["conversation_id"]))
-    if record is None:
-        raise RecordNotFoundError
-    return record
+    conversation_id = UUID(reference["conversation_id"])
+    return ConversationRepository(session).record_or_raise(conversation_id)
 
 
 def clients_own(reference: str) -> Source:
@@ -267,7 +264,7 @@ def _new_conversation(fields: Mapping[str, Any], source: Source | None) -> dict[
     }
 
 
-def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _of_chosen_title(fields: Mapping[str, Any]) -> dict[str, Any]:
     """What goes with a title that the user gives."""
     title = fields.get("title")
     return {"title_source": "user", "title_words": search_words(title)} if title else {}

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from ..cache.messages import CachedMessages, MessageCache
 from ..database import Database
-from ..errors import RecordNotFoundError
 from ..json_text import dumps
 from ..repositories.conversations import ConversationRepository
 from ..repositories.messages import MessageRepository
@@ -61,10 +60,7 @@ class HistoryService:
 
     def _record(self, owner: str, conversation_id: UUID) -> Any:
         with self._database.statement(owner) as session:
-            record = ConversationRepository(session).record(conversation_id)
-        if record is None:
-            raise RecordNotFoundError
-        return record
+            return ConversationRepository(session).record_or_raise(conversation_id)
 
     def _newest(self, owner: str, record: Any, count: int) -> CachedMessages:
         version = {"version": record.revision, "rev": record.rev}

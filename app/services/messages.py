@@ -1,6 +1,6 @@
 """Messages as their senders write them, stored once each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -86,8 +86,7 @@ class Stored:
     def recall(cls, session: OwnedSession, reference: Reference) -> "Stored":
         """The messages as they are now. RecordNotFoundError: not all of them are there."""
         conversation_id = UUID(reference["conversation_id"])
-        if ConversationRepository(session).record(conversation_id) is None:
-            raise RecordNotFoundError
+        ConversationRepository(session).record_or_raise(conversation_id)
         ids = [UUID(message_id) for message_id in reference["message_ids"]]
         found = MessageRepository(session).find_all(conversation_id, ids)
         if len(found) < len(ids):
@@ -122,8 +121,9 @@ class MessageService:
             if not missing:
                 return _replay(conversation_id, drafts, sent)
             try:
+                place = _place_of_rest(drafts, sent, under)
                 with self._database.statement(owner) as session:
-                    stored = self.append_in(session, conversation_id, missing, under=under)
+                    stored = self.append_in(session, conversation_id, missing, under=place)
             except AlreadySentError:
                 sent = self.sent_before(owner, conversation_id, drafts)
             else:
@@ -137,14 +137,21 @@ class MessageService:
         drafts: Sequence[Draft],
         *,
         under: Under | None = None,
+        check: Callable[[], None] | None = None,
     ) -> Stored:
-        """The same within a transaction, on a conversation that it has locked."""
+        """The same within a transaction, on a conversation that it has locked.
+
+        `check` may refuse what is not stored yet; a repetition has been let in before.
+        """
         payloads = _payloads(drafts)
         sent = _sent_before(session, conversation_id, payloads) if payloads else {}
         missing = [draft for draft in drafts if draft.client_message_id not in sent]
         if not missing:
             return _replay(conversation_id, drafts, sent)
-        return _merged(self.append_in(session, conversation_id, missing, under=under), drafts, sent)
+        if check:
+            check()
+        place = _place_of_rest(drafts, sent, under)
+        return _merged(self.append_in(session, conversation_id, missing, under=place), drafts, sent)
 
     def append_in(
         self,
@@ -167,7 +174,7 @@ class MessageService:
         if not rows:
             raise RecordNotFoundError
         turns = [appended_turn(message, row) for message, row in zip(messages, rows, strict=True)]
-        return Stored(conversation_id, Revision(rows[0].revision, rows[0].rev), turns)
+        return Stored(conversation_id, Revision.of(rows[0]), turns)
 
     def sent_before(
         self, owner: str, conversation_id: UUID, drafts: Sequence[Draft]
@@ -225,6 +232,17 @@ def _sent_before(
     if any(stored.payload_sha256 != payloads[name] for name, stored in sent.items()):
         raise PayloadMismatchError
     return sent
+
+
+def _place_of_rest(
+    drafts: Sequence[Draft], sent: Mapping[str, SentMessage], under: Under | None
+) -> Under | None:
+    """Where the first draft that is not stored goes, if a place is named: under the one before."""
+    for draft in drafts:
+        if under is None or (stored := sent.get(draft.client_message_id or "")) is None:
+            break
+        under = Under(stored.turn.id)
+    return under
 
 
 def _replay(

@@ -9,6 +9,7 @@ from uuid import UUID
 from ..ids import new_id
 from ..json_text import dumps
 from ..repositories.appending import NewMessage
+from ..revisions import ANY, Expected
 from ..transcript import Turn, Under
 from .messages import Draft, new_message
 
@@ -27,15 +28,21 @@ class Wishes:
 class Question(Wishes):
     """A question to store. `conversation`: an id of ours, a client's own, or None for a new one.
 
-    It follows the active leaf, or the message it is to go under.
+    It follows the active leaf, or the message it is to go under; `metadata` is kept beside it.
     """
 
     text: str
     conversation: str | None = None
     under: Under | None = None
+    metadata: Mapping[str, Any] | None = None
 
     def draft(self) -> Draft:
-        return Draft(role="user", content=self.text, client_message_id=self.client_message_id)
+        return Draft(
+            role="user",
+            content=self.text,
+            client_message_id=self.client_message_id,
+            metadata=self.metadata,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +54,8 @@ class Asking:
     question_id: UUID
     messages: Sequence[NewMessage]
     under: Under | None
+    expected: Expected = ANY
+    """The state of the conversation that it begins upon."""
 
     @classmethod
     def of(cls, question: Question) -> "Asking":
@@ -60,7 +69,7 @@ class Asking:
         )
 
     @classmethod
-    def again(cls, question: Turn, wishes: Wishes) -> "Asking":
+    def again(cls, question: Turn, wishes: Wishes, expected: Expected) -> "Asking":
         """Another answer, beside those that a stored question has."""
         client_id = wishes.client_message_id
         answer = _empty_answer(client_message_id=client_id, payload_sha256=retry_sha256(question))
@@ -70,6 +79,7 @@ class Asking:
             question_id=question.id,
             messages=[answer],
             under=Under(question.id),
+            expected=expected,
         )
 
     @property

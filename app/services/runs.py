@@ -1,6 +1,7 @@
 """Where runs keep their text and end: the journal of `streaming.run`, and the reaper's work."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -46,7 +47,11 @@ class RunService:
         Waits up to a minute for a store that is away, then raises UnavailableError.
         """
         ending = _ending(ticket, answer, prompt, error)
-        return _PATIENCE(self._store, ticket.owner, ticket.run_id, ticket.attempt, ending)
+        stored = _PATIENCE(self._store, ticket.owner, ticket.run_id, ticket.attempt, ending)
+        if stored is None:
+            with suppress(UnavailableError):
+                self.reap()  # what was kept of it need not wait for its end
+        return stored
 
     def reap(self) -> int:
         """Ends runs whose process is gone as `interrupted`, with the text kept; how many."""
@@ -126,7 +131,9 @@ def _ending(
 
 def _turn(row: object, ending: Ending) -> Turn:
     """The answer as it is stored."""
-    places = ("id", "seq", "parent_id", "created_at", "latency_ms")
+    places = (
+        "id", "seq", "parent_id", "is_active", "client_message_id", "created_at", "latency_ms",
+    )  # fmt: skip
     kept = (
         "content", "status", "parts", "contexts", "model", "finish_reason", "error_class",
         "prompt_tokens", "completion_tokens", "tokens_used", "usage_is_estimated",

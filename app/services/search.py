@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +17,9 @@ from ..search_query import SearchQuery, parse_search_query
 from ..search_words import any_of
 from ..snippets import READ, snippet
 from .conversations import ConversationService
+
+# Well within what a `real` of PostgreSQL holds: what is beyond it fails there.
+_LEAST_RANK, _MOST_RANK = 1e-30, 1e30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,9 @@ def _cursor_of(row: Any) -> str:
 
 def _read_cursor(rank: Any, created_at: str, found_id: str) -> SearchCursor | None:
     moment = parse(created_at)
-    if isinstance(rank, float) and isfinite(rank) and timestamp(moment) == created_at:
-        return SearchCursor(rank, moment, UUID(found_id))
-    return None
+    is_ours = _is_rank(rank) and timestamp(moment) == created_at
+    return SearchCursor(rank, moment, UUID(found_id)) if is_ours else None
+
+
+def _is_rank(rank: Any) -> bool:
+    return isinstance(rank, float) and (rank == 0 or _LEAST_RANK < rank < _MOST_RANK)

@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 
 from ..clock import midnight, parse_edge
 from ..database import Database
-from ..errors import FieldFault, InvalidFieldsError, SetupError
+from ..errors import FieldFault, InvalidFieldsError
 from ..repositories.stats import (
     Part,
     QueryLogRepository,
     Questions,
     Stored,
     all_questions,
-    sees_all_users,
 )
+from .privileges import insist_on_owner
 
 __all__ = ["LedgerService", "OwnStats", "Part", "Period", "Stats", "StatsService"]
 
@@ -84,8 +84,7 @@ class LedgerService:
         Raises SetupError when this is not the tables' owner.
         """
         with self._database.operation() as session:
-            if not sees_all_users(session):
-                raise SetupError("DATABASE_OWNER_URL must name the tables' owner.")
+            insist_on_owner(session)
             questions = all_questions(session, period.since, period.until, by=by)
         return Stats(period=period, questions=questions)
 

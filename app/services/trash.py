@@ -3,13 +3,12 @@
 from typing import Any
 
 from ..database import Database
-from ..errors import SetupError
-from ..repositories.stats import sees_all_users
 from ..repositories.trash import count_purgeable, purge_trash
 from ..revisions import ANY, Expected
 from .conversations import ConversationService
 from .history import HistoryService
 from .once import Once
+from .privileges import insist_on_owner
 
 _CONVERSATIONS_AT_ONCE = 200
 _MESSAGES_AT_ONCE = 20_000
@@ -54,12 +53,12 @@ class PurgeService:
     def count(self, days: int | None = None) -> int:
         """How many `purge` would remove."""
         with self._database.operation() as session:
-            _check_owner(session)
+            insist_on_owner(session)
             return count_purgeable(session, self._days if days is None else days)
 
     def _purge_some(self, days: int) -> int:
         with self._database.operation() as session:
-            _check_owner(session)
+            insist_on_owner(session)
             rows = purge_trash(
                 session,
                 days,
@@ -68,8 +67,3 @@ class PurgeService:
             )
         self._history.forget(*(row.id for row in rows))
         return len(rows)
-
-
-def _check_owner(session: Any) -> None:
-    if not sees_all_users(session):
-        raise SetupError("DATABASE_OWNER_URL must name the tables' owner.")

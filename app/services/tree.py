@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from .conversations import ConversationService
 from .history import HistoryService, Reading
 from .messages import Draft, Edit, MessageService, Stored
 from .once import Effect, Once, OnceService, Reference
-from .wording import PREVIEW_READ, preview_of
+from .wording import PREVIEW_READ, preview_of, title_of
 
 _NO_MESSAGE = "is no message of this conversation."
 _AMONG = {"active": ACTIVE, "all": ALL}
@@ -133,9 +134,15 @@ class TreeService:
         conversation_id = self._conversations.find(owner, reference)
 
         def append(session: OwnedSession) -> Stored:
-            self._conversations.lock(session, conversation_id, expected)
+            state = self._conversations.lock(session, conversation_id)
             try:
-                return self._messages.append_rest(session, conversation_id, drafts, under=under)
+                return self._messages.append_rest(
+                    session,
+                    conversation_id,
+                    drafts,
+                    under=under,
+                    check=partial(expected.check, Revision.of(state)),
+                )
             except RecordNotFoundError:  # the conversation is there
                 raise no_such_parent() from None
 
@@ -222,8 +229,9 @@ class TreeService:
 
 
 def _cut(session: OwnedSession, conversation_id: UUID, message: str, state: Any) -> Pruned:
-    turn = _turn(session, conversation_id, message)
-    cut = TreeRepository(session).cut(conversation_id, turn.id)
+    tree, turn = TreeRepository(session), _turn(session, conversation_id, message)
+    first = tree.first_question(conversation_id)
+    cut = tree.cut(conversation_id, turn.id)
     leaf_id, preview = state.active_leaf_id, state.preview
     if cut.was_shown:
         leaf_id, preview = _end_without(session, conversation_id, turn)
@@ -234,6 +242,10 @@ def _cut(session: OwnedSession, conversation_id: UUID, message: str, state: Any)
         messages=cut.messages,
         tokens=cut.tokens,
     )
+    named_by = tree.first_question(conversation_id)
+    if named_by != first:  # a title must not go on saying what was deleted
+        title = title_of(named_by.content) if named_by else None
+        ConversationRepository(session).retitle(conversation_id, title)
     return Pruned(conversation_id, revision, cut.messages, leaf_id)
 
 
@@ -261,18 +273,16 @@ def _page(session: OwnedSession, conversation_id: UUID, window: Window, among: A
 
 
 def _revision(session: OwnedSession, conversation_id: UUID) -> Revision:
-    record = ConversationRepository(session).record(conversation_id)
-    if record is None:
-        raise RecordNotFoundError
-    return Revision(record.revision, record.rev)
+    return Revision.of(ConversationRepository(session).record_or_raise(conversation_id))
 
 
 def _turn(session: OwnedSession, conversation_id: UUID, reference: str) -> Turn:
-    """The message behind a reference: an id of ours, or its client's own."""
+    """The message behind a reference: an id of ours, or its client's own, often a UUID as well."""
     messages, message_id = MessageRepository(session), parse_id(reference)
-    if message_id is None and "\0" not in reference:
-        message_id = messages.find_client_id(conversation_id, reference)
     turn = messages.find(conversation_id, message_id) if message_id else None
+    if turn is None and "\0" not in reference:
+        message_id = messages.find_client_id(conversation_id, reference)
+        turn = messages.find(conversation_id, message_id) if message_id else None
     if turn is None:
         raise RecordNotFoundError
     return turn

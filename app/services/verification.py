@@ -7,12 +7,12 @@ from uuid import UUID
 
 from ..addresses import canonical_email, is_visitor
 from ..database import Database, OperationSession, OwnedSession
-from ..errors import RecordNotFoundError, SetupError
+from ..errors import RecordNotFoundError
 from ..repositories.mending import MendingRepository
-from ..repositories.stats import sees_all_users
 from ..repositories.verification import batch, breaks, is_known, owners, said, wording
 from ..search_words import search_words
 from ..transcript import estimate_tokens
+from .privileges import insist_on_owner
 from .wording import PREVIEW_READ, preview_of
 
 Session = OperationSession | OwnedSession
@@ -77,8 +77,8 @@ class VerificationService:
 
     def _batch(self, owner: str | None, after: UUID | None) -> list[UUID]:
         with self._database.operation() as session:
-            if after is None and not sees_all_users(session):
-                raise SetupError("DATABASE_OWNER_URL must name the tables' owner.")
+            if after is None:
+                insist_on_owner(session)
             if after is None and owner and not is_known(session, owner):
                 raise RecordNotFoundError
             return batch(session, owner=owner, after=after)

@@ -13,6 +13,7 @@ from tests.client import Client
 from .routes import Place
 
 STATES = ("live", "archived", "trashed")
+_ARCHIVE = "UPDATE conversations SET is_archived = true WHERE id = :conversation_id"
 
 _NAMES = re.compile(
     rb"(?:anon:)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
@@ -58,17 +59,19 @@ class Story:
     """
 
     def __init__(self, client, rows):
-        self.client = client
+        self.client, self._rows = client, rows
         self.name = client.email.removeprefix("anon:").partition("@")[0]
         self._words = [f"canary{uuid4().hex}" for _ in range(7)]
+        self.secrets = list(self._words)
         told = {name: self._tell(name) for name in (*STATES, "other")}
-        assert client.delete(f"/conversations/{told['trashed']['id']}").status_code == 200
-        archive = "UPDATE conversations SET is_archived = true WHERE id = :conversation_id"
-        rows.run(archive, conversation_id=told["archived"]["id"])
-        cursor = client.get("/conversations?limit=1").json["next_cursor"]
-        home = told["other"]["id"]
-        self.places = {name: self._place(told[name], cursor, home) for name in STATES}
-        self.secrets = [*self._words, home, *(each["messages"][0]["id"] for each in told.values())]
+        self._cursor = client.get("/conversations?limit=1").json["next_cursor"]
+        self._home = told["other"]["id"]
+        self.secrets.append(self._home)
+        self.places = {state: self._place(state, told[state]) for state in STATES}
+
+    def renew(self, state):
+        """Another conversation in that state, for one that a call has spent."""
+        self.places[state] = self._place(state, self._tell(state))
 
     def found_in(self, answer, *, is_named=False):
         """Which secrets an answer tells; the owner's name is none where the call says it."""
@@ -90,16 +93,22 @@ class Story:
         assert made.status_code == 201, made.text
         asked_again = self.client.ask(f"{asked} again?", conversation_id=made.json["id"])
         assert asked_again.status_code == 200, asked_again.text
+        self.secrets.append(made.json["messages"][0]["id"])
         return made.json | {"client_id": body["client_id"]}
 
-    def _place(self, conversation, cursor, home):
+    def _place(self, state, conversation):
+        """The names of a conversation, which is put into that state."""
+        if state == "trashed":
+            assert self.client.delete(f"/conversations/{conversation['id']}").status_code == 200
+        elif state == "archived":
+            self._rows.run(_ARCHIVE, conversation_id=conversation["id"])
         return Place(
             conversation_id=conversation["id"],
             client_id=conversation["client_id"],
             message_id=conversation["messages"][1]["id"],
-            cursor=cursor,
+            cursor=self._cursor,
             email=self.client.email,
-            home=home,
+            home=self._home,
         )
 
 

@@ -1,20 +1,16 @@
 """/compat/chatbot as the clients of the ChatBot service call it."""
 
-import io
 import json
 from uuid import uuid4
 
 import pytest
-from werkzeug.datastructures import FileStorage
-from werkzeug.test import encode_multipart
 
 from app.errors import SettingsError
 from tests.client import Client, at_once
-from tests.evidence import assert_problem, pointers
+from tests.evidence import assert_problem
 from tests.responders import Gate
 
 AT = "/compat/chatbot"
-URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 
 
 @pytest.fixture
@@ -35,12 +31,6 @@ def chat(client, message, **fields):
     answer = client.post(f"{AT}/chat", json={"message": message} | fields)
     assert answer.status_code == 200, answer.text
     return answer.json
-
-
-def post_form(client, form):
-    boundary, body = encode_multipart(form)
-    kind = f"{MULTIPART}; boundary={boundary}"
-    return client.post(f"{AT}/chat", data=body, content_type=kind)
 
 
 def history(client):
@@ -191,54 +181,6 @@ def test_what_is_no_pair_is_shown_as_it_is(client):
     messages = [{"role": role, "content": content} for role, content in said_so]
     client.post("/conversations/chatbot/messages", json={"messages": messages})
     assert said(client) == [("", "Welcome"), ("one", ""), ("two", "2")]
-
-
-@pytest.mark.parametrize("kind", [URLENCODED, MULTIPART])
-def test_a_form_says_what_json_says(echo, kind):
-    fields = {
-        "message": "Xin chào\r\nHuế & [1] + 100%",
-        "model": "true",
-        "context": "",
-        "deep_thinking": "true",
-        "tools": '["search"]',
-        "history": "null",
-        "memory_ids": "",
-    }
-    answer = echo.post(f"{AT}/chat", data=fields | {"context": "[]"}, content_type=kind)
-    assert answer.json["response"] == f"You said: {fields['message']}"
-    names = ("model", "context", "deep_thinking", "tools")
-    assert [answer.json[name] for name in names] == ["true", "[]", True, ["search"]]
-
-
-def test_a_big_message_comes_through_a_form_too(echo):
-    message = "x" * 999_000
-    assert post_form(echo, {"message": message}).status_code == 200
-    assert echo.asked[0].question == message
-
-
-def test_a_form_that_can_not_be_taken_is_refused(client):
-    attached = {"message": "See this", "files": FileStorage(io.BytesIO(b"\x89PNG\xff"), "a.png")}
-    for form, status, named in (
-        (attached, 422, {"/files"}),
-        ({}, 422, {"/message"}),
-        ({"message": " "}, 422, {"/message"}),
-        ({"message": "Hello", "tools": "search"}, 422, {"/tools"}),
-        ({"message": "Hello", "deep_thinking": "yes"}, 422, {"/deep_thinking"}),
-        ({"message": "Hello", "deep_thinking": "1"}, 422, {"/deep_thinking"}),
-        ({"message": "Hello", "user_email": '"a@example.com"'}, 422, {"/user_email"}),
-        ({"message": "a\0b"}, 400, set()),
-        ({"message": "é" * 500_001}, 413, set()),
-        ({"message": "x" * 8_000_000}, 413, set()),
-    ):
-        answer = post_form(client, form)
-        problem = assert_problem(answer, status)
-        assert pointers(problem) == named
-        assert problem["error"] == problem["detail"]
-        assert named != {"/files"} or "text only" in problem["detail"]
-    broken = b'--x\r\nContent-Disposition: form-data; name="message"\r\n\r\n\xff\r\n--x--\r\n'
-    answer = client.post(f"{AT}/chat", data=broken, content_type=f"{MULTIPART}; boundary=x")
-    assert_problem(answer, 400, "malformed")
-    assert listed(client) == []
 
 
 def test_an_error_says_so_where_those_clients_look(app, client):

@@ -1,9 +1,11 @@
 """Conversations that people have really branched go in and come back with every branch."""
 
+import pytest
+
 from tests.client import Client
 from tests.real_data import needs_data, trees
 
-pytestmark = needs_data
+pytestmark = [needs_data, pytest.mark.no_cover]
 OASST = 50  # trees of one root each; then LibreChat's conversation, with all its roots
 
 

@@ -15,9 +15,10 @@ import pytest
 
 from .. import client as clients
 from ..proxy import Proxy
+from ..real_data import FOLDER
 
 ROOT = Path(__file__).parents[2]
-KDCONV = ROOT.parent / "shared" / "data" / "open" / "kdconv" / "travel_dev.json"
+KDCONV = FOLDER / "kdconv" / "travel_dev.json"
 
 DIALOGUES = [
     [("user", "你知道顺化吗？"), ("assistant", "知道，那是越南的古都。"), ("user", "谢谢！")],

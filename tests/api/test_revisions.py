@@ -1,5 +1,7 @@
 """What a stale tab may do: read what is new, append, and overwrite nothing."""
 
+from uuid import uuid4
+
 import pytest
 
 from tests.evidence import assert_problem
@@ -100,6 +102,22 @@ def test_a_write_upon_the_current_state_is_done_and_answers_with_the_new_one(
     assert send(client, address, writes[-1], etag="*").status_code == 200
 
 
+def test_what_is_sent_twice_upon_one_state_is_told_again(client, made, address):
+    state = client.get(address)
+    edit = ("PATCH", f"/messages/{made['messages'][1]['id']}", {"client_message_id": "B"})
+    for fields in ({"etag": state.headers["ETag"]}, {"revision": state.json["revision"]}):
+        first, second = (send(client, address, edit, content="B", **fields) for _ in range(2))
+        assert (first.status_code in (200, 201), second.status_code) == (True, 200)
+        assert first.json["message"] == second.json["message"]
+
+
+def test_a_message_that_is_not_there_is_not_told_to_be_unchanged(client, address):
+    known = {"If-None-Match": client.get(address).headers["ETag"]}
+    for path in ("", "/versions"):
+        answer = client.get(f"{address}/messages/{uuid4()}{path}", headers=known)
+        assert_problem(answer, 404, "not_found")
+
+
 def test_an_append_needs_no_state_and_honours_one(client, made, address):
     old = client.get(address).headers["ETag"]
     assert client.say(made["id"], "d").status_code == 201
@@ -109,6 +127,20 @@ def test_an_append_needs_no_state_and_honours_one(client, made, address):
     current = client.get(address).headers["ETag"]
     done = client.post(f"{address}/messages", json=body, headers={"If-Match": current})
     assert (done.status_code, done.json["messages"][0]["seq"]) == (201, 5)
+
+
+def test_another_answer_is_written_upon_the_state_that_is_named(client, made, address):
+    question = f"{address}/messages/{made['messages'][0]['id']}/regenerate?wire=json"
+    old = client.get(address).headers["ETag"]
+    client.say(made["id"], "d")
+    stale = client.post(question, headers={"If-Match": old})
+    assert_problem(stale, 412, "precondition_failed")
+    assert client.get(address).json["message_count"] == 4
+    named = {"If-Match": client.get(address).headers["ETag"]}
+    body = {"client_message_id": "again"}
+    answers = [client.post(question, headers=named, json=body) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json["message"] == answers[1].json["message"]
 
 
 @pytest.mark.parametrize("revision", [0, -1, 1.5, "1", None, True, 2**63])

@@ -221,6 +221,30 @@ def test_messages_are_known_by_their_clients_ids_too(client):
     assert shown(client, made["id"]) == ["A"]
 
 
+def test_a_clients_own_id_may_be_a_uuid(client):
+    said = [{"role": "user", "content": "a", "client_message_id": str(uuid4())}]
+    made = client.post("/conversations", json={"messages": said}).json
+    address = f"/conversations/{made['id']}/messages/{said[0]['client_message_id']}"
+    assert client.get(address).json["message"] == made["messages"][0]
+
+
+def test_a_title_goes_with_the_question_that_it_was_made_of(client):
+    made = client.create("secret plan", "b", "c")
+    address = f"/conversations/{made['id']}/messages"
+    client.delete(f"{address}/{made['messages'][2]['id']}")
+    assert record(client, made["id"])["title"] == "secret plan"
+    edited = client.patch(f"{address}/{made['messages'][0]['id']}", json={"content": "harmless"})
+    client.delete(f"{address}/{made['messages'][0]['id']}")
+    assert record(client, made["id"])["title"] == "harmless"
+    assert client.get("/search?q=secret").json["results"] == []
+    client.delete(f"{address}/{edited.json['message']['id']}")
+    assert record(client, made["id"])["title"] is None
+    client.patch(f"/conversations/{made['id']}", json={"title": "chosen"})
+    kept = client.say(made["id"], "new").json["messages"][0]["id"]
+    client.delete(f"{address}/{kept}")
+    assert record(client, made["id"])["title"] == "chosen"
+
+
 def test_pages_of_the_whole_tree_are_read_both_ways(client, talk, at):
     conversation_id, ids = talk
     client.patch(at["b"], json={"content": "B"})

@@ -1,16 +1,16 @@
 """Lists are read off their indexes, by the application's own role under row-level security."""
 
 import re
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event
 
 from app.repositories.bulk import BulkRepository, Change
 from app.repositories.lists import ListCursor, ListRepository
 from app.services.lists import ListFilter, ListService
+from tests.evidence import statements_of
+from tests.plans import plans_of
 
 FILL = """
 INSERT INTO users (id, email)
@@ -42,22 +42,9 @@ def plan_of(database, owner):
     """How PostgreSQL went about the one statement of some work with a session."""
 
     def explain(work):
-        asked = []
-
-        def note(_connection, _cursor, text, values, *_rest):
-            asked.append((text, values))
-
         with database.statement(owner) as session:
-            event.listen(database.engine, "before_cursor_execute", note)
-            work(session)
-            event.remove(database.engine, "before_cursor_execute", note)
-        ((text, values),) = asked
-        with closing(database.engine.raw_connection()) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT current_user")
-            assert cursor.fetchone() == ("parley_app",)
-            explained = "; EXPLAIN (ANALYZE, TIMING OFF, BUFFERS OFF) "
-            cursor.execute(text.replace("; ", explained, 1), values)
-            return "\n".join(line for (line,) in cursor.fetchall())
+            (plan,) = plans_of(database, lambda: work(session), is_run=True)
+        return plan
 
     return explain
 
@@ -142,10 +129,9 @@ def test_many_are_changed_in_the_order_of_their_ids(plan_of):
     assert "Seq Scan" not in plan, plan
 
 
-def test_one_page_is_one_statement(database, owner, rows):
-    seen = []
-    event.listen(database.engine, "before_cursor_execute", lambda *sent: seen.append(sent[2]))
+def test_one_page_is_one_statement(database, owner):
     lists = ListService(database)
-    page = lists.page(owner, ListFilter(), limit=20, is_pinned_first=True)
-    lists.page(owner, ListFilter(), limit=20, is_pinned_first=True, cursor=page.next_cursor)
+    with statements_of(database) as seen:
+        page = lists.page(owner, ListFilter(), limit=20, is_pinned_first=True)
+        lists.page(owner, ListFilter(), limit=20, is_pinned_first=True, cursor=page.next_cursor)
     assert len(seen) == 2

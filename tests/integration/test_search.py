@@ -6,7 +6,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from alembic.script import ScriptDirectory
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.extension import migrations_folder
@@ -58,7 +58,6 @@ def searcher(cursor):
     cursor.execute("DELETE FROM users WHERE email LIKE %s", [f"searcher%{run}%"])
 
 
-@settings(max_examples=20)
 @given(st.lists(texts, min_size=50, max_size=50))
 def test_every_text_is_a_query_that_postgresql_takes(cursor, several):
     queries = [query for query in map(parse_search_query, several) if query]
@@ -67,7 +66,6 @@ def test_every_text_is_a_query_that_postgresql_takes(cursor, several):
     assert cursor.fetchone() == (len(literals),)
 
 
-@settings(max_examples=20)
 @given(st.lists(texts, min_size=50, max_size=50))
 def test_a_text_is_found_by_each_of_its_words_and_as_a_phrase(cursor, several):
     asked = []

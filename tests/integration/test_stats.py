@@ -17,6 +17,8 @@ from sqlalchemy import event
 from app.database import Database
 from app.errors import SetupError
 from app.services.stats import LedgerService, Period, StatsService
+from tests.evidence import statements_of
+from tests.plans import plans_of
 
 HOUR = timedelta(hours=1)
 YEARS = itertools.count(1900)
@@ -213,27 +215,10 @@ def filled(rows):
         rows.run(statement, domain=domain)
 
 
-def plans(database, work):
-    """How PostgreSQL goes about each statement of `work`, for the role and owner that it has."""
-    asked, told = [], []
-
-    def note(_connection, _cursor, text, values, *_rest):
-        asked.append((text, values))
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    work()
-    event.remove(database.engine, "before_cursor_execute", note)
-    with closing(database.engine.raw_connection()) as connection, connection.cursor() as cursor:
-        for text, values in asked:
-            cursor.execute(text.replace("; ", "; EXPLAIN ", 1), values)
-            told.append("\n".join(line for (line,) in cursor.fetchall()))
-    return told
-
-
 def test_one_users_numbers_are_found_by_index(database, filled):
     until = datetime.now(UTC)
     period = Period(since=until - timedelta(days=30), until=until)
-    ledger, stored = plans(database, lambda: StatsService(database).report(filled, period))
+    ledger, stored = plans_of(database, lambda: StatsService(database).report(filled, period))
     assert "ix_query_logs_day" in ledger
     assert "conversations_" in stored
     assert "Seq Scan" not in ledger + stored
@@ -241,13 +226,12 @@ def test_one_users_numbers_are_found_by_index(database, filled):
 
 def test_no_text_is_asked_of_the_ledger(database, of_owner, owners, since):
     """A column that is not read can't come out."""
-    period, seen = Period(since=since, until=since + HOUR), []
-    for engine in (database.engine, of_owner.engine):
-        event.listen(engine, "before_cursor_execute", lambda *sent: seen.append(sent[2]))
-    StatsService(database).report(owners[0], period)
-    LedgerService(of_owner).report(period, by="user")
-    assert len(seen) == 4
-    for statement in seen:
+    period = Period(since=since, until=since + HOUR)
+    with statements_of(database) as by_user, statements_of(of_owner) as by_operator:
+        StatsService(database).report(owners[0], period)
+        LedgerService(of_owner).report(period, by="user")
+    assert (len(by_user), len(by_operator)) == (2, 2)
+    for statement in by_user + by_operator:
         assert not re.search(r"\bquery\b|query_logs\.\*", statement)
 
 

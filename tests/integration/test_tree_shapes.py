@@ -3,17 +3,15 @@
 import json
 import os
 import random
-import re
 import time
-from contextlib import closing
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event
 
 from app.services.messages import Draft
 from app.services.tree import Window
 from app.transcript import Under
+from tests.plans import plans_of
 
 SIZE, DEPTH = 10_000, 5_000
 SLOW = 5.0
@@ -211,30 +209,6 @@ def test_ten_thousand_messages_of_any_shape_are_shown_read_cut_and_grown(
     assert_whole(parley, email)
 
 
-def statements_sent(database, work):
-    """What `work` sends, each with its values, the owner in front."""
-    sent = []
-
-    def note(_connection, _cursor, text, values, *_rest):
-        sent.append((text, values))
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    work()
-    event.remove(database.engine, "before_cursor_execute", note)
-    return sent
-
-
-def plans(database, sent):
-    """How PostgreSQL goes about each statement, for the application's role."""
-    with closing(database.engine.raw_connection()) as connection, connection.cursor() as cursor:
-        for text, values in sent:
-            owner, *statements = re.split(r";\s+", text)
-            cursor.execute(owner, values)
-            for statement in statements:
-                cursor.execute(f"EXPLAIN {statement}", values)
-                yield "\n".join(line for (line,) in cursor.fetchall())
-
-
 def test_no_statement_about_a_tree_looks_through_all_messages(planted, database, dice):
     tree = planted(lambda dice: [None, *(dice.randrange(n) for n in range(1, 300))])
 
@@ -245,7 +219,6 @@ def test_no_statement_about_a_tree_looks_through_all_messages(planted, database,
         tree.read()
         tree.cut(150)
 
-    sent = statements_sent(database, work)
-    told = list(plans(database, sent))
+    told = plans_of(database, work)
     assert len([plan for plan in told if "messages" in plan]) >= 5
     assert [plan for plan in told if "Seq Scan on messages" in plan] == []

@@ -5,7 +5,7 @@ from html import unescape
 from unicodedata import category
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.search_query import parse_search_query
@@ -88,7 +88,6 @@ scripts = st.sampled_from(
 texts = st.one_of(st.text(scalars), st.text(scripts, max_size=60), st.text(scripts, min_size=300))
 
 
-@settings(max_examples=300)
 @given(texts)
 def test_every_lexeme_has_its_place_in_the_text(text):
     places = list(located(text))
@@ -98,7 +97,6 @@ def test_every_lexeme_has_its_place_in_the_text(text):
         assert lexeme in "".join(lexemes(text[start:end]))
 
 
-@settings(max_examples=300)
 @given(texts, st.text(scripts, max_size=10))
 def test_a_snippet_is_a_part_of_its_text_on_one_line_with_balanced_marks(text, asked):
     query = parse_search_query(f"{asked} a 中国")

@@ -1,7 +1,7 @@
 """The language that people search in: words, "phrases", OR, -minus, beginnings*.
 
 Any text is a query. What has no meaning in its place (a lone operator, a quote that is not
-closed) is overlooked, and so is all beyond the first hundred lexemes.
+closed) is overlooked, and so is all beyond the first hundred lexemes, or eight beginnings.
 """
 
 import re
@@ -12,6 +12,8 @@ from itertools import islice
 from .search_words import PLACES_CUT, is_unspaced, lexemes
 
 _MOST_LEXEMES = 100
+_MOST_BEGINNINGS = 8
+_MOST_RANKING = 8
 _QUOTES = '"“”„＂'
 _TERM = re.compile(f"(-?)[{_QUOTES}]([^{_QUOTES}]*)[{_QUOTES}]?|([^\\s{_QUOTES}]+)")
 
@@ -20,11 +22,14 @@ _TERM = re.compile(f"(-?)[{_QUOTES}]([^{_QUOTES}]*)[{_QUOTES}]?|([^\\s{_QUOTES}]
 class SearchQuery:
     """What to find, as a tsquery literal (`%s::tsquery`), and what to show of it.
 
+    `ranking` is another: what results are ranked by, which is all of a short query, and any of the
+    first words of a long one, since ranking by many takes long.
     Shown are `lexemes`, and those that start with one of `beginnings`. Where positions are cut
     (see PLACES_CUT), a phrase is found when its words are there.
     """
 
     literal: str
+    ranking: str
     lexemes: frozenset[str]
     beginnings: tuple[str, ...]
 
@@ -60,8 +65,12 @@ def parse_search_query(text: str) -> SearchQuery | None:
     wanted = [f"({' | '.join(term.literal() for term in terms)})" for terms in alternatives]
     without = [f"!{term.literal()}" for term in excluded]
     parts = [part for terms in alternatives for term in terms for part in term.parts]
+    ranked = [_operand(part) for part in dict.fromkeys(parts)]
     return SearchQuery(
         literal=" & ".join([*wanted, *without]),
+        ranking=" & ".join(wanted)
+        if len(parts) <= _MOST_RANKING
+        else " | ".join(ranked[:_MOST_RANKING]),
         lexemes=frozenset(lexeme for lexeme, is_beginning in parts if not is_beginning),
         beginnings=tuple(lexeme for lexeme, is_beginning in parts if is_beginning),
     )
@@ -89,7 +98,7 @@ def _combined(text: str) -> tuple[list[list[_Term]], list[_Term]]:
 
 def _terms(text: str) -> Iterator[_Term | None]:
     """The terms of a query that have words at all; None for OR."""
-    room = _MOST_LEXEMES
+    room, beginnings = _MOST_LEXEMES, _MOST_BEGINNINGS
     for minus, phrase, word in _TERM.findall(text):
         if word == "OR":
             yield None
@@ -99,6 +108,9 @@ def _terms(text: str) -> Iterator[_Term | None]:
         room -= len(found)
         if found:
             parts = _parts(found, is_beginning=word.endswith("*"))
+            beginnings -= sum(is_beginning for _, is_beginning in parts)
+            if beginnings < 0:
+                continue
             yield _Term(parts, is_phrase=bool(phrase), is_excluded=is_excluded)
 
 

@@ -12,6 +12,7 @@ from app import Parley, Settings, create_app
 
 from .client import Client
 from .evidence import Rows
+from .measuring import uncounted
 from .server import Server
 
 SECRET = "tests only: 0123456789abcdef0123456789abcdef"
@@ -62,6 +63,13 @@ def rows(app, settings):
     return Rows(settings.database_owner_url)
 
 
+@pytest.fixture(scope="module")
+def unmeasured():
+    """For modules that run at length what others run as well."""
+    with uncounted():
+        yield
+
+
 @pytest.fixture
 def connection(app, database_urls):
     """The application's role, as somebody would use it who got hold of its password."""
@@ -106,5 +114,5 @@ def stranger(app):
 @pytest.fixture(scope="session")
 def server(app, settings):
     """gunicorn with two gevent workers on the same database."""
-    with Server(settings) as server:
+    with Server(settings, is_measured=True) as server:
         yield server

@@ -10,18 +10,23 @@ import psutil
 
 from app.processes import free_port
 
+from .measuring import unmeasured
 from .streams import until
 
 ROOT = Path(__file__).parents[1]
 
 
 class Server:
-    """`with Server(settings, WEB_CONCURRENCY="2") as server: server.url`; all names are strings."""
+    """`with Server(settings, WEB_CONCURRENCY="2") as server: server.url`; all names are strings.
 
-    def __init__(self, settings, **environ):
+    `is_measured`: whether coverage counts its lines.
+    """
+
+    def __init__(self, settings, *, is_measured=False, **environ):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._environ = os.environ | _environ(settings) | {"HOST": "127.0.0.1"} | environ
+        around = os.environ if is_measured else unmeasured()
+        self._environ = around | _environ(settings) | {"HOST": "127.0.0.1"} | environ
         self._environ["PORT"] = str(self.port)
         self._process = None
 

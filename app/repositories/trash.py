@@ -8,10 +8,13 @@ from .runs import LEFT_IN_LEDGER
 _DUE = "deleted_at < now() - %(days)s * interval '1 day'"
 
 # What somebody restores or deletes just now, or another purge has, is left to them.
+_OLDEST = f"""
+SELECT id, message_count, deleted_at FROM conversations WHERE {_DUE}
+ORDER BY deleted_at, id LIMIT %(max_conversations)s FOR UPDATE SKIP LOCKED"""
+# Locked by a statement of their own: what follows sees how their runs have ended.
 _PURGE = f"""
-WITH locked AS (
-    SELECT id, message_count, deleted_at FROM conversations WHERE {_DUE}
-    ORDER BY deleted_at, id LIMIT %(max_conversations)s FOR UPDATE SKIP LOCKED),
+{_OLDEST};
+WITH locked AS ({_OLDEST}),
 counted AS (
     SELECT id, sum(message_count) OVER (ORDER BY deleted_at, id) - message_count AS before
     FROM locked),

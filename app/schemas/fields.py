@@ -11,7 +11,7 @@ from ..json_text import dumps
 from ..storable import UNPRINTABLE, is_printable
 
 _PRINTABLE = f"^[^{UNPRINTABLE}]+$"
-_ADDRESSABLE = f"^[^/{UNPRINTABLE}]+$"
+_ADDRESSABLE = f"^(?!\\.{{1,2}}$)[^/{UNPRINTABLE}]+$"  # clients take . and .. out of addresses
 _SPOKEN = {"pattern": r"\S"}
 _MAX_DETAILS_BYTES = _MAX_PROMPT_BYTES = 65_536
 MODES = ("fast", "balanced", "quality", "adaptive")
@@ -137,7 +137,7 @@ def _check_printable(text: str) -> None:
 
 def _check_addressable(text: str) -> None:
     if not re.fullmatch(_ADDRESSABLE, text):
-        raise ValidationError("must hold printable characters only, and no slash.")
+        raise ValidationError("must be printable, without a slash, and no . or .. alone.")
 
 
 def _check_details(details: dict[str, Any]) -> None:

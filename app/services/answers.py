@@ -59,7 +59,10 @@ class AnswerService:
             revision=sent.revision.number,
             title=sent.title,
         )
-        return self._follow(owner, started, _News(answer, "", sent.revision.number))
+        number = sent.revision.number
+        if answer.status != "streaming":  # which it may have been when `sent` was read
+            number = self._revision(owner, conversation_id) or number
+        return self._follow(owner, started, _News(answer, "", number))
 
     def _follow(
         self, owner: str, started: Started, news: "_News | None"

@@ -1,7 +1,6 @@
 """Conversations of one owner: create, find, rename, delete."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -133,23 +132,6 @@ class ConversationService:
             conversations = ConversationRepository(session)
             return Revision.of(conversations.record_or_raise(self.find(owner, reference)))
 
-    @contextmanager
-    def change(
-        self,
-        owner: str,
-        conversation_id: UUID,
-        expected: Expected = ANY,
-        *,
-        is_in_trash: bool = False,
-    ) -> Iterator[tuple[OwnedSession, Any]]:
-        """A transaction on a conversation that nobody else changes meanwhile, and its state.
-
-        RecordNotFoundError: absent, not the owner's, or in the trash (or not, as you ask for);
-        StaleError: it is not as expected.
-        """
-        with self._database.transaction(owner) as session:
-            yield session, self.lock(session, conversation_id, expected, is_in_trash=is_in_trash)
-
     def lock(
         self,
         session: OwnedSession,
@@ -158,7 +140,11 @@ class ConversationService:
         *,
         is_in_trash: bool = False,
     ) -> Any:
-        """The same within a transaction: the conversation's state."""
+        """Its state, which nobody else changes until the transaction ends.
+
+        RecordNotFoundError: absent, not the owner's, or in the trash (or not, as you ask for);
+        StaleError: it is not as expected.
+        """
         state = ConversationRepository(session).lock(conversation_id)
         if state is None or (state.deleted_at is not None) != is_in_trash:
             raise RecordNotFoundError
@@ -209,7 +195,8 @@ class ConversationService:
     def trash(self, owner: str, reference: str, *, expected: Expected = ANY) -> Revision:
         """Puts a conversation into the trash and ends its runs; the new state."""
         conversation_id = self.find(owner, reference)
-        with self.change(owner, conversation_id, expected) as (session, _):
+        with self._database.transaction(owner) as session:
+            self.lock(session, conversation_id, expected)
             revision = ConversationRepository(session).trash(conversation_id)
         self._history.forget(conversation_id)
         return revision

@@ -1,5 +1,6 @@
 """Finding what was said: ranked results for people, passages for responders."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,10 @@ from .conversations import ConversationService
 
 # Well within what a `real` of PostgreSQL holds: what is beyond it fails there.
 _LEAST_RANK, _MOST_RANK = 1e-30, 1e30
+
+
+# Looking through a text takes a millisecond for each thousand characters.
+_READ_OF_A_PAGE = 400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +88,11 @@ class SearchService:
             return SearchPage()
         with self._database.statement(owner) as session:
             rows = SearchRepository(session).search(
-                query.literal, narrowed=narrowed, cursor=after, take=limit + 1, read=READ
+                query,
+                narrowed=narrowed,
+                cursor=after,
+                take=limit + 1,
+                read=min(READ, _READ_OF_A_PAGE // limit),
             )
         shown = rows[:limit]
         next_cursor = _cursor_of(shown[-1]) if len(rows) > limit else None
@@ -110,6 +119,7 @@ class SearchService:
 
 
 def _result(row: Any, query: SearchQuery) -> SearchResult:
+    time.sleep(0)  # a page of long texts takes a while: a worker has other requests, too
     fields = dict(row._mapping)
     return SearchResult(snippet=snippet(fields.pop("text"), query), **fields)
 

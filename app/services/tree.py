@@ -173,7 +173,12 @@ class TreeService:
         """
         (turn,) = self.find(owner, reference, message).turns
         version, under = Draft.of(edit, turn.role), Under(turn.parent_id)
-        return self.append(owner, reference, [version], under=under, expected=expected, once=once)
+        try:
+            return self.append(
+                owner, reference, [version], under=under, expected=expected, once=once
+            )
+        except InvalidFieldsError:  # what it follows has just been deleted, and so has it
+            raise RecordNotFoundError from None
 
     def show(
         self,
@@ -264,12 +269,26 @@ def _page(session: OwnedSession, conversation_id: UUID, window: Window, among: A
     messages, take = MessageRepository(session), window.limit + 1
     if window.after is not None:
         turns = messages.after(conversation_id, window.after, take, among)
+        _check_edge(messages, conversation_id, turns, "after", window.after)
         return TurnPage(turns[: window.limit], len(turns) == take, revision)
     if window.before is not None:
         turns = messages.before(conversation_id, window.before, take, among)
+        _check_edge(messages, conversation_id, turns, "before", window.before)
     else:
         turns = messages.tail(conversation_id, take, among)
     return TurnPage(turns[-window.limit :], len(turns) == take, revision)
+
+
+def _check_edge(
+    messages: MessageRepository,
+    conversation_id: UUID,
+    turns: Sequence[Turn],
+    name: str,
+    message_id: UUID,
+) -> None:
+    """Nothing beyond a message is its page's end, but not when that message is gone."""
+    if not turns and messages.find(conversation_id, message_id) is None:
+        raise InvalidFieldsError([FieldFault(f"/{name}", _NO_MESSAGE)])
 
 
 def _revision(session: OwnedSession, conversation_id: UUID) -> Revision:

@@ -25,10 +25,10 @@ WHERE octet_length(content) > 500 AND search_words @@ '…'
 """
 SEARCH = r"""
 CREATE FUNCTION parley_search(
-    query tsquery, in_conversation uuid, of_role text, with_tag text,
+    query tsquery, ranking tsquery, in_conversation uuid, of_role text, with_tag text,
     since timestamptz, until timestamptz,
     after_rank real, after_created_at timestamptz, after_id uuid,
-    max_ranked integer, max_read integer, max_results integer)
+    max_scanned integer, max_ranked integer, max_read integer, max_results integer)
 RETURNS TABLE (
     kind text, conversation_id uuid, title text, message_id uuid, role text, is_active boolean,
     created_at timestamptz, rank real, text text)
@@ -40,12 +40,18 @@ AS $$
         SELECT email,
             ('''@' || replace(replace(email, '\', '\\'), '''', '''''') || '''')::tsquery AS lexeme
         FROM me WHERE email <> ''),
+    way AS (
+        SELECT lexeme, max_scanned > 0 AND max_scanned >= (
+            SELECT coalesce(sum(message_count), 0) FROM conversations c
+            WHERE c.user_email = mine.email) AS is_scan
+        FROM mine),
     matches AS MATERIALIZED (
         SELECT m.conversation_id, m.id, m.created_at
         FROM messages m
         WHERE (m.search_words || array_to_tsvector(ARRAY['@'::text || m.user_email]))
-                @@ (query && (SELECT lexeme FROM mine))
+                @@ (SELECT CASE WHEN is_scan THEN lexeme ELSE query && lexeme END FROM way)
             AND m.user_email = (SELECT email FROM mine)
+            AND (NOT (SELECT is_scan FROM way) OR m.search_words @@ query)
             AND m.status <> 'streaming'
             AND (of_role IS NULL OR m.role = of_role)
             AND (since IS NULL OR m.created_at >= since)
@@ -63,11 +69,11 @@ AS $$
         ORDER BY t.created_at DESC, t.id DESC LIMIT max_ranked),
     ranked AS (
         SELECT 'message' AS kind, n.conversation_id, n.title, n.id AS message_id, m.role,
-            m.is_active, m.created_at, ts_rank_cd(m.search_words, query, 1) AS rank, n.id
+            m.is_active, m.created_at, ts_rank_cd(m.search_words, ranking, 1) AS rank, n.id
         FROM newest n JOIN messages m ON m.conversation_id = n.conversation_id AND m.id = n.id
         UNION ALL
         SELECT 'title', c.id, c.title, NULL, NULL, true, c.created_at,
-            2 * ts_rank_cd(c.title_words, query, 1), c.id
+            2 * ts_rank_cd(c.title_words, ranking, 1), c.id
         FROM own c
         WHERE c.title_words @@ query AND of_role IS NULL
             AND (since IS NULL OR c.created_at >= since)
@@ -85,8 +91,8 @@ AS $$
 $$
 """
 SIGNATURE = (
-    "parley_search(tsquery, uuid, text, text, timestamptz, timestamptz, "
-    "real, timestamptz, uuid, integer, integer, integer)"
+    "parley_search(tsquery, tsquery, uuid, text, text, timestamptz, timestamptz, "
+    "real, timestamptz, uuid, integer, integer, integer, integer)"
 )
 
 

@@ -136,8 +136,8 @@ ROUTES = {
         Call(f"{MESSAGES}?branch=all&limit=1"),
         Call(f"{MESSAGES}?before={{message_id}}"),
         Call(f"{MESSAGES}?after={{message_id}}"),
-        anywhere(f"{HOME}/messages?before={{message_id}}"),
-        anywhere(f"{HOME}/messages?after={{message_id}}"),
+        anywhere(f"{HOME}/messages?before={{message_id}}", status=422),
+        anywhere(f"{HOME}/messages?after={{message_id}}", status=422),
     ],
     ("POST", MESSAGES): [
         Call(MESSAGES, TAKEN, 201),

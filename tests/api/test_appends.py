@@ -28,6 +28,20 @@ def read(client, conversation_id):
     return record, messages
 
 
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "rest"}])
+def test_the_rest_of_what_was_sent_follows_what_is_there(client, headers):
+    made = client.create("a", "b")
+    place = {"parent_id": made["messages"][0]["id"]}
+    said = [{"role": "user", "content": text, "client_message_id": text} for text in "qr"]
+    address = f"/conversations/{made['id']}/messages"
+    first = client.post(address, json=place | {"messages": said[:1]}).json["messages"]
+    both = client.post(address, json=place | {"messages": said}, headers=headers)
+    assert both.status_code == 201
+    assert [turn["parent_id"] for turn in both.json["messages"]] == [
+        place["parent_id"], first[0]["id"],
+    ]  # fmt: skip
+
+
 def test_many_writers_leave_no_gap_and_count_exactly(app, client):
     made = client.create()["id"]
 

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.evidence import Rows, assert_problem
+from tests.evidence import Rows, assert_problem, pointers
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 ITEM = {
@@ -143,11 +143,14 @@ def test_messages_are_read_page_by_page_both_ways(client):
     assert contents(client.get(f"{address}&after={onward['next_cursor']}").json) == ["e", "f", "g"]
 
 
-def test_a_message_that_is_not_there_has_nothing_around_it(client):
+def test_the_edge_of_a_page_must_be_there(client):
     made = client.create("Hello")
+    address = f"/conversations/{made['id']}/messages"
     for way in ("before", "after"):
-        answer = client.get(f"/conversations/{made['id']}/messages?{way}={uuid4()}")
-        assert answer.json == {"messages": [], "next_cursor": None}
+        problem = assert_problem(client.get(f"{address}?{way}={uuid4()}"), 422, "invalid_fields")
+        assert pointers(problem) == {f"/{way}"}
+        alone = client.get(f"{address}?{way}={made['messages'][0]['id']}")
+        assert alone.json == {"messages": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize("count", [1, 49, 50, 51, 60, 100])

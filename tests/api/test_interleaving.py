@@ -13,8 +13,7 @@ from tests.streams import until
 
 # Of each client: 500 things are said, and 20 times it looks at another branch.
 WORK = {"send": 380, "edit": 50, "ask": 40, "again": 30, "show": 20}
-# What answers is another process; to measure this one would only slow the writers down.
-pytestmark = pytest.mark.no_cover
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 
 @pytest.fixture(scope="module")

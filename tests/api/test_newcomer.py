@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from app.processes import free_port
+from tests.measuring import unmeasured
 
 ROOT = Path(__file__).parents[2]
 CHOSEN = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
@@ -26,7 +27,7 @@ def newcomer():
     Not under pytest's own folder: PostgreSQL, which never runs as root, must get through to it,
     and each start of pytest closes that folder to others.
     """
-    bare = {name: value for name, value in os.environ.items() if name not in CHOSEN}
+    bare = {name: value for name, value in unmeasured().items() if name not in CHOSEN}
     with tempfile.TemporaryDirectory(prefix="parley-newcomer-") as data:
         yield bare | {"PARLEY_DATA": data, "PORT": str(free_port())}
 

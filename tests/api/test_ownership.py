@@ -37,8 +37,7 @@ from .stories import (
     whole,
 )
 
-# Other tests run the same lines; to measure them here would double the time of the whole matrix.
-pytestmark = pytest.mark.no_cover
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 # Last comes what makes a foreigner's own conversation under a name that somebody else has too.
 CALLS = sorted(

@@ -5,7 +5,7 @@ import pytest
 from tests.client import Client
 from tests.real_data import needs_data, trees
 
-pytestmark = [needs_data, pytest.mark.no_cover]
+pytestmark = [needs_data, pytest.mark.usefixtures("unmeasured")]
 OASST = 50  # trees of one root each; then LibreChat's conversation, with all its roots
 
 

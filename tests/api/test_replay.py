@@ -14,6 +14,7 @@ import psycopg2
 import pytest
 
 from .. import client as clients
+from ..measuring import unmeasured
 from ..proxy import Proxy
 from ..real_data import FOLDER
 
@@ -70,7 +71,7 @@ class Replay:
         self.url = url
         self.folder = folder
         self.journal = folder / "journal.jsonl"
-        self.environ = os.environ | {
+        self.environ = unmeasured() | {
             "SERVICE_AUTH_SECRET": settings.auth.secrets[""],
             "SERVICE_AUTH_ISSUER": settings.auth.issuer,
             "SERVICE_AUTH_AUDIENCE": settings.auth.audience,

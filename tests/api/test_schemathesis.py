@@ -9,10 +9,21 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from ..client import bearer
+from ..measuring import unmeasured
+from ..server import Server
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+
+@pytest.fixture
+def server(app, settings):
+    """One of its own."""
+    with Server(settings) as server:
+        yield server
 
 
 def test_every_answer_is_one_that_is_described_and_no_worker_dies(app, server, tmp_path):
@@ -26,6 +37,7 @@ def test_every_answer_is_one_that_is_described_and_no_worker_dies(app, server, t
     run = subprocess.run(
         [SCHEMATHESIS, f"--config-file={CONFIG}", "run", f"{server.url}/openapi.json", *options],
         cwd=tmp_path,
+        env=unmeasured(),
         capture_output=True,
         text=True,
         check=False,

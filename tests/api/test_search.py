@@ -2,11 +2,12 @@
 
 import re
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from app.clock import now, parse, timestamp
+from app.cursors import encode_cursor
 from tests.client import Client
 from tests.evidence import assert_problem, pointers, statements_of
 
@@ -200,10 +201,18 @@ def test_what_is_shown_can_be_put_into_a_page(client):
     assert title["title"] == "<b>tea</b>"
 
 
+# What PostgreSQL can't hold as a rank.
+NO_RANKS = [
+    encode_cursor(rank, "2026-01-01T00:00:00.000Z", UUID(int=0)) for rank in (1e300, 1e-300)
+]
+
 WRONG = {
     "/q": [{"q": None}, {"q": "x" * 1001}],
     "/limit": [{"limit": 0}, {"limit": 101}, {"limit": "x"}],
-    "/cursor": [{"cursor": value} for value in ("x" * 201, "", "x", "e30", "bnVsbA", "WzEsMiwzXQ")],
+    "/cursor": [
+        {"cursor": value}
+        for value in ("x" * 201, "", "x", "e30", "bnVsbA", "WzEsMiwzXQ", *NO_RANKS)
+    ],
     "/role": [{"role": "robot"}, {"role": ""}],
     "/tag": [{"tag": ""}, {"tag": "x" * 101}, {"tag": "a\0b"}],
     "/conversation": [{"conversation": value} for value in ("", "x" * 65, "a/b", "a\0b")],

@@ -11,7 +11,7 @@ from app.search_words import is_unspaced, lexemes
 from tests.client import Client
 from tests.real_data import conversations_of, files, needs_data
 
-pytestmark = [needs_data, pytest.mark.no_cover]
+pytestmark = [needs_data, pytest.mark.usefixtures("unmeasured")]
 
 WORDS_OF_A_FILE = 20
 RARE = 5  # in so many messages of all: less than a page

@@ -19,6 +19,8 @@ from tests.streams import frames, text_of
 
 from .routes import CHATBOT, MESSAGES, ONE, RAG, RAG_ONE
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 SCALARS = [chr(n) for n in range(1, sys.maxunicode + 1) if not 0xD800 <= n < 0xE000]
 UNPRINTABLE = (
     *map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), *map(chr, range(0x2028, 0x202F)),

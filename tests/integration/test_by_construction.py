@@ -53,7 +53,6 @@ OWNERS = {
 
 # Methods for nobody in particular, each with the reason why that is right.
 OWNERLESS = {
-    "ConversationService.change": "does nothing until it is entered; see below",
     "HealthService.check": "reads no user's table",
     "HistoryService.forget": "drops what a cache holds; shows nothing",
     "LedgerService.report": "operators' numbers of all users, which no request can ask for",
@@ -250,8 +249,6 @@ def test_an_owner_is_asked_for_before_ids_are_looked_at(working, statements):
     conversations = working["ConversationService"]
     with pytest.raises(MissingOwnerError):
         conversations.read("", str(uuid4()), limit=5)
-    with pytest.raises(MissingOwnerError), conversations.change("", uuid4()):
-        pass
     for method in (conversations.trash, conversations.erase):
         with pytest.raises(MissingOwnerError):
             method("", str(uuid4()))

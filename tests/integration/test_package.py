@@ -1,6 +1,5 @@
 """The package as a host installs it: under the name `parley`, beside an `app` of the host's own."""
 
-import os
 import subprocess
 import sys
 import zipfile
@@ -13,6 +12,7 @@ from psycopg2 import sql
 
 from app.embedded import create_database
 from app.extension import newest_migration
+from tests.measuring import unmeasured
 from tests.readme import ROOT, example
 
 FOREIGN = "raise AssertionError('The host has an app and a config of its own.')\n"
@@ -39,7 +39,8 @@ def pip(*arguments):
     """pip without a network."""
     options = ["--no-deps", "--disable-pip-version-check", "--quiet"]
     command = [sys.executable, "-m", "pip", *arguments, *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    place = {"cwd": ROOT, "env": unmeasured()}
+    done = subprocess.run(command, **place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -81,7 +82,7 @@ def run(installed, empty_database, tmp_path):
     for name in ("app.py", "config.py"):
         (tmp_path / name).write_text(FOREIGN)
     (tmp_path / "host.py").write_text(example())
-    environ = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
+    environ = {name: value for name, value in unmeasured().items() if name != "REDIS_URL"}
     environ |= empty_database | {
         "PYTHONPATH": str(installed),
         "SERVICE_AUTH_SECRET": "tests only: 0123456789abcdef0123456789abcdef",

@@ -17,6 +17,7 @@ from app.database import Database
 from app.errors import UnavailableError
 from tests.pgbouncer import CONNECTIONS, left_behind, needs_pgbouncer, pgbouncer
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
 USERS = 1_000
 REQUESTS = int(os.environ.get("POOLED_REQUESTS", "2000"))
 

@@ -84,10 +84,10 @@ WORKS_AS_OWNER = {
     "parley_claim_expired_runs(max_runs integer)": (
         "TABLE(run_id uuid, owner text, attempt integer)"
     ),
-    "parley_search(query tsquery, in_conversation uuid, of_role text, "
+    "parley_search(query tsquery, ranking tsquery, in_conversation uuid, of_role text, "
     "with_tag text, since timestamp with time zone, until timestamp with time zone, "
     "after_rank real, after_created_at timestamp with time zone, after_id uuid, "
-    "max_ranked integer, max_read integer, max_results integer)": (
+    "max_scanned integer, max_ranked integer, max_read integer, max_results integer)": (
         "TABLE(kind text, conversation_id uuid, title text, message_id uuid, role text, "
         "is_active boolean, created_at timestamp with time zone, rank real, text text)"
     ),

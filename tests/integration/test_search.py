@@ -29,7 +29,7 @@ FROM conversations c, generate_series(1, 20) n,
 WHERE c.user_email LIKE 'searcher%{run}%';
 """
 INDEX = "ix_messages_search"
-LIMITS = {"max_ranked": 5000, "max_read": 20_000, "max_results": 21}
+LIMITS = {"max_scanned": 0, "max_ranked": 5000, "max_read": 5000, "max_results": 21}
 
 scalars = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
 scripts = st.sampled_from(
@@ -92,6 +92,7 @@ NARROWED = {
     "words": {},
     "a phrase": {"query": '"word rare7" -nothing'},
     "a beginning": {"query": "rar*"},
+    "a beginning, of few messages": {"query": "rar*", "max_scanned": 2000},
     "conversation": {"in_conversation": str(uuid4())},
     "role, tag and time": {"of_role": "user", "with_tag": "x", "since": "2001-01-01"},
     "a later page": {"after_rank": 0.1, "after_created_at": "now", "after_id": str(uuid4())},
@@ -105,7 +106,8 @@ def plans(cursor, owner, *, query="common rare7", **narrowed):
         "WHERE proname = 'parley_search'"
     )
     body, names, types = cursor.fetchone()
-    values = {"query": parse_search_query(query).literal, **LIMITS, **narrowed}
+    asked = parse_search_query(query)
+    values = {"query": asked.literal, "ranking": asked.ranking, **LIMITS, **narrowed}
     for place, name in enumerate(names, 1):
         body = re.sub(rf"\b(?<!\.){name}\b", f"${place}", body)
     cursor.execute("SELECT set_config('app.user_email', %s, false)", [owner])
@@ -132,7 +134,7 @@ def test_words_and_owner_meet_within_the_index(cursor, searcher, narrowed):
         conditions = [node["Index Cond"] for node in plan if node.get("Index Name") == INDEX]
         (condition,) = conditions
         assert "array_to_tsvector" in condition
-        assert re.search(r"@@ \(.* && \(InitPlan \d+\)\.col1\)", condition), condition
+        assert re.search(r"@@ \(InitPlan \d+\)\.col1", condition), condition
         seen = [(node["Node Type"], node.get("Relation Name")) for node in plan]
         assert ("Bitmap Heap Scan", "messages") in seen
         assert [node for node in seen if node[0] == "Seq Scan"] == []
@@ -141,7 +143,7 @@ def test_words_and_owner_meet_within_the_index(cursor, searcher, narrowed):
 def call(cursor, owner, query):
     """The rows that the function gives the application's role in somebody's name."""
     named = cursor.mogrify("SELECT set_config('app.user_email', %s, true);", [owner])
-    values = [query, *[None] * 8, *LIMITS.values()]
+    values = [query, query, *[None] * 8, *LIMITS.values()]
     search = f"SELECT * FROM parley_search({', '.join(['%s'] * len(values))})"
     cursor.execute(named + cursor.mogrify(search, values))
     return cursor.fetchall()
@@ -180,7 +182,7 @@ def test_of_very_many_matches_the_newest_are_ranked(database, searcher, monkeypa
     monkeypatch.setattr(searching, "MOST_RANKED", 7)
     with database.statement(searcher) as session:
         found = SearchRepository(session).search(
-            "'common'", narrowed=SearchFilter(), cursor=None, take=100, read=9
+            parse_search_query("common"), narrowed=SearchFilter(), cursor=None, take=100, read=9
         )
     assert len(found) == 7
     assert {row.text for row in found} == {"common wo"}

@@ -2,12 +2,15 @@
 
 from uuid import uuid4
 
+import pytest
 from hypothesis import settings, stateful
 from hypothesis import strategies as st
 
 from app.services.messages import Draft, Edit
 from app.services.tree import Window
 from app.transcript import Under
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 PLACES = st.integers(0, 10_000)
 ALL = Window(limit=1000)

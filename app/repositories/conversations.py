@@ -19,7 +19,7 @@ WHERE user_email = %(owner)s AND id = %(conversation_id)s
 
 # Waiting for a writer belongs to a statement of its own: what follows sees what it wrote.
 _LOCK = """
-SELECT id, revision, rev, active_leaf_id, preview, deleted_at FROM conversations
+SELECT id, revision, rev, active_leaf_id, title, preview, deleted_at FROM conversations
 WHERE user_email = %(owner)s AND id = %(conversation_id)s AND is_published FOR UPDATE
 """
 
@@ -115,7 +115,7 @@ class ConversationRepository(Repository[Conversation]):
     def lock(self, conversation_id: UUID) -> Any | None:
         """Its state, which nobody else changes until the transaction ends; None when it is absent.
 
-        A row of id, revision, rev, active_leaf_id, preview and deleted_at.
+        A row of id, revision, rev, active_leaf_id, title, preview and deleted_at.
         """
         rows = self.session.run(_LOCK, self._named(conversation_id))
         return rows[0] if rows else None

@@ -62,9 +62,9 @@ _NEWEST_CHILD = f"""
 SELECT m.id FROM messages m WHERE {_OWN} AND m.parent_id = %(parent_id)s
 ORDER BY m.seq DESC LIMIT 1
 """
-_FIRST_QUESTION = f"""
+_FIRST_QUESTIONS = f"""
 SELECT m.id, left(m.content, 2000) AS content FROM messages m WHERE {_OWN} AND m.role = 'user'
-ORDER BY m.seq LIMIT 1
+ORDER BY m.seq LIMIT 20
 """
 _NEWEST_ROOT = _NEWEST_CHILD.replace("= %(parent_id)s", "IS NULL")
 
@@ -119,10 +119,9 @@ class TreeRepository(Repository[Message]):
         rows = self._run(sql, conversation_id, parent_id=parent_id)
         return rows[0].id if rows else None
 
-    def first_question(self, conversation_id: UUID) -> Any | None:
-        """What the user said first of all that is there: its id, and the content's beginning."""
-        rows = self._run(_FIRST_QUESTION, conversation_id)
-        return rows[0] if rows else None
+    def first_questions(self, conversation_id: UUID) -> dict[UUID, str]:
+        """The beginnings of what the user said in the first twenty messages that are there."""
+        return {row.id: row.content for row in self._run(_FIRST_QUESTIONS, conversation_id)}
 
     def path(self, conversation_id: UUID, message_id: UUID, take: int) -> list[Turn]:
         """At most `take` turns up to a message and with it, oldest first."""

@@ -37,7 +37,10 @@ class RunService:
     def renew(self, ticket: Ticket, *, n: int, text: str) -> bool:
         """Keeps a chunk and renews the lease; False when the run is not the ticket's any more."""
         with self._database.statement(ticket.owner) as session:
-            return RunRepository(session).renew(ticket.run_id, ticket.attempt, n=n, text=text)
+            is_ours = RunRepository(session).renew(ticket.run_id, ticket.attempt, n=n, text=text)
+        if not is_ours:
+            self._end_taken()
+        return is_ours
 
     def finish(
         self, ticket: Ticket, answer: Answer, prompt: Prompt | None, error: ModelError | None
@@ -49,8 +52,7 @@ class RunService:
         ending = _ending(ticket, answer, prompt, error)
         stored = _PATIENCE(self._store, ticket.owner, ticket.run_id, ticket.attempt, ending)
         if stored is None:
-            with suppress(UnavailableError):
-                self.reap()  # what was kept of it need not wait for its end
+            self._end_taken()
         return stored
 
     def reap(self) -> int:
@@ -60,6 +62,11 @@ class RunService:
             for run in expired:
                 count += self._interrupted(run.owner, run.run_id, run.attempt)
         return count
+
+    def _end_taken(self) -> None:
+        """Ends a run that was taken away: what was kept of it need not wait for the reaper."""
+        with suppress(UnavailableError):
+            self.reap()
 
     def text_so_far(self, owner: str, run_id: UUID) -> str:
         """What is kept of an answer that is still being written."""

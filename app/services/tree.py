@@ -1,6 +1,6 @@
 """The messages of a conversation: a tree that only grows, of which one branch is shown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -235,7 +235,7 @@ class TreeService:
 
 def _cut(session: OwnedSession, conversation_id: UUID, message: str, state: Any) -> Pruned:
     tree, turn = TreeRepository(session), _turn(session, conversation_id, message)
-    first = tree.first_question(conversation_id)
+    questions = tree.first_questions(conversation_id)
     cut = tree.cut(conversation_id, turn.id)
     leaf_id, preview = state.active_leaf_id, state.preview
     if cut.was_shown:
@@ -247,11 +247,20 @@ def _cut(session: OwnedSession, conversation_id: UUID, message: str, state: Any)
         messages=cut.messages,
         tokens=cut.tokens,
     )
-    named_by = tree.first_question(conversation_id)
-    if named_by != first:  # a title must not go on saying what was deleted
-        title = title_of(named_by.content) if named_by else None
+    left = tree.first_questions(conversation_id)
+    if _named_by(state.title, questions) not in left:
+        title = next(filter(None, map(title_of, left.values())), None)
         ConversationRepository(session).retitle(conversation_id, title)
     return Pruned(conversation_id, revision, cut.messages, leaf_id)
+
+
+def _named_by(title: str | None, questions: Mapping[UUID, str]) -> UUID | None:
+    """The question that gave a title, which must not go on saying what was deleted.
+
+    A title that none of them gave may say something of the first.
+    """
+    gave = (message_id for message_id, text in questions.items() if title_of(text) == title)
+    return next(gave, next(iter(questions), None))
 
 
 def _end_without(

@@ -17,6 +17,7 @@ from .. import client as clients
 from ..measuring import unmeasured
 from ..proxy import Proxy
 from ..real_data import FOLDER
+from ..server import Server
 
 ROOT = Path(__file__).parents[2]
 KDCONV = FOLDER / "kdconv" / "travel_dev.json"
@@ -106,6 +107,13 @@ class Replay:
 
     def acknowledged(self):
         return [json.loads(line) for line in self.journal.read_text("utf-8").split("\n")[:-1]]
+
+
+@pytest.fixture(scope="module")
+def server(app, settings):
+    """One of their own, whose workers may be killed."""
+    with Server(settings) as server:
+        yield server
 
 
 @pytest.fixture

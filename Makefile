@@ -25,11 +25,11 @@ test-faults: $(READY) ## the long forms: pools, addresses, requests and texts in
 	@POOLED_REQUESTS=50000 $(BIN)/python -m pytest -q -n $(WORKERS) tests/integration/test_pooled_owners.py tests/integration/test_pgbouncer.py
 	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -q -n $(WORKERS) tests/unit/test_addresses.py
 	@SCHEMATHESIS_EXAMPLES=200 $(BIN)/python -m pytest -q -rP tests/api/test_schemathesis.py
-	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -q -n $(WORKERS) tests/api/test_text.py tests/integration/cache
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -q -n $(WORKERS) tests/api/test_text.py tests/integration/cache tests/integration/test_search.py tests/unit/test_snippets.py tests/integration/repositories/test_cursors.py
 	@$(MAKE) test-mutants
 
 bench: $(READY) ## what size costs, and what row-level security costs: the same work by turns (NAMES for one)
-	@folder=$$(mktemp -d) && $(BIN)/python -m app.embedded --data $$folder -- sh -ec 'for name in $(or $(NAMES),scale row_level_security); do $(BIN)/python -m benchmarks.$$name; done'; status=$$?; rm -rf $$folder; exit $$status
+	@folder=$$(mktemp -d) && $(BIN)/python -m app.embedded --data $$folder -- sh -ec 'for name in $(or $(NAMES),scale lists row_level_security); do $(BIN)/python -m benchmarks.$$name; done'; status=$$?; rm -rf $$folder; exit $$status
 
 check: lint ## lint, types, layers, and the unit tests within UNIT_SECONDS
 	@$(BIN)/mypy

@@ -3,42 +3,29 @@
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, get_args, get_type_hints
-from uuid import UUID, uuid4
+from typing import get_args, get_type_hints
+from uuid import uuid4
 
 import pytest
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app import repositories, services
-from app.clock import now
 from app.database import Database, OperationSession, OwnedSession
 from app.errors import MissingOwnerError, ParleyError
 from app.repositories.base import Repository
-from app.repositories.messages import SentMessage
 from app.repositories.migrations import applied_migration
 from app.repositories.runs import claim_expired
 from app.repositories.stats import all_questions, sees_all_users
 from app.repositories.trash import count_purgeable, purge_trash
-from app.revisions import Revision
 from app.services.accounts import AccountService
-from app.services.bulk import Change
-from app.services.conversations import Source
 from app.services.identity import Identity
-from app.services.lists import ListFilter
-from app.services.messages import Draft, Edit
-from app.services.once import Effect, Result
-from app.services.questions import Question, Wishes
-from app.services.search import Search
-from app.services.stats import Period
-from app.services.tree import Window
-from app.streaming.answer import Answer
 from app.streaming.run import Ticket
-from app.transcript import Turn
 from tests.client import Client
 from tests.evidence import Rows, statements_of
+
+from .arguments import ARGUMENTS
 
 NOT_OWNERS = ("", None, 7, b"a@example.com", [], object())
 
@@ -64,40 +51,6 @@ OWNERLESS = {
     "TokenService.issue_visitor": "signs; reads no rows",
     "TokenService.verify": "is what finds out who asks",
     "VerificationService.verify": "operators' check of all users; tells ids and numbers alone",
-}
-
-TURN = Turn(
-    id=uuid4(),
-    seq=1,
-    parent_id=None,
-    role="user",
-    content="Hello",
-    status="complete",
-    created_at=now(),
-)
-
-# One argument of each kind that methods take; a text is an id of a client's own.
-ARGUMENTS = {
-    str: "chat-1",
-    int: 5,
-    UUID: uuid4(),
-    Answer: Answer(max_bytes=100),
-    Change: Change("archive"),
-    Effect[Result]: Effect(lambda session: session.run("SELECT 1", {}), dict, dict),
-    ListFilter: ListFilter(),
-    Sequence[str]: ["chat-1"],
-    Mapping[str, Any]: {},
-    Question: Question(text="What was said?"),
-    Sequence[Draft]: [Draft(role="user", content="Hello")],
-    Turn: TURN,
-    SentMessage: SentMessage(TURN, None, Revision(1, uuid4()), None),
-    Source: Source("client", "chat-1"),
-    Edit: Edit(content="Hello"),
-    Mapping[str, str]: {"q-1": ""},
-    Window: Window(limit=5),
-    Search: Search(text="chat-1"),
-    Wishes: Wishes(),
-    Period: Period.between(),
 }
 
 VERBS = {

@@ -11,7 +11,7 @@ from uuid import UUID
 from ..models import Conversation
 from ..models.conversation import SHOWN
 from .base import Repository
-from .conversations import CHANGE, ERASE, INTO_TRASH
+from .conversations import CHANGE, CLIENT_ID, ERASE, INTO_TRASH
 from .lists import TRASHED, narrowed
 
 Action = Literal[
@@ -56,7 +56,7 @@ _VERBS: dict[Action, _Verb] = {
 }
 
 _LOCK = """
-SELECT id, CASE source WHEN 'client' THEN source_id END AS client_id, revision, message_count,
+SELECT id, {client_id}, revision, message_count,
     {due} AS is_due, {refused} AS is_refused
 FROM conversations WHERE user_email = %(owner)s AND {among} AND {chosen}
 ORDER BY id FOR UPDATE
@@ -113,7 +113,11 @@ class BulkRepository(Repository[Conversation]):
     def _lock(self, change: Change, chosen: str) -> str:
         verb = _VERBS[change.action]
         return _LOCK.format(
-            due=verb.due, refused=verb.refused or "false", among=verb.among, chosen=chosen
+            client_id=CLIENT_ID,
+            due=verb.due,
+            refused=verb.refused or "false",
+            among=verb.among,
+            chosen=chosen,
         )
 
     def _run(self, statement: str, change: Change, **values: Any) -> list[Any]:

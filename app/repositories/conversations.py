@@ -8,9 +8,11 @@ from ..search_words import search_words
 from .base import Repository
 from .runs import FENCED, LEFT_IN_LEDGER
 
-_RECORD = """
-SELECT id, title, title_source, preview, mode, model, system_prompt, tags, is_pinned,
-    is_archived, metadata, message_count, total_tokens, active_leaf_id, revision, rev,
+CLIENT_ID = "CASE source WHEN 'client' THEN source_id END AS client_id"
+
+_RECORD = f"""
+SELECT id, {CLIENT_ID}, title, title_source, preview, mode, model, system_prompt, tags,
+    is_pinned, is_archived, metadata, message_count, total_tokens, active_leaf_id, revision, rev,
     created_at, updated_at
 FROM conversations
 WHERE user_email = %(owner)s AND id = %(conversation_id)s

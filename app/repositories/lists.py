@@ -13,14 +13,15 @@ from uuid import UUID
 from ..models import Conversation
 from ..models.conversation import SHOWN
 from .base import Repository
+from .conversations import CLIENT_ID
 
 Order = Literal["newest", "pinned", "rest", "trash"]
 
 TRASHED = "deleted_at IS NOT NULL AND is_published"
 
-_COLUMNS = """
-id, title, title_source, preview, mode, model, tags, is_pinned, is_archived, message_count,
-total_tokens, revision, rev, created_at, updated_at
+_COLUMNS = f"""
+id, {CLIENT_ID}, title, title_source, preview, mode, model, tags, is_pinned, is_archived,
+message_count, total_tokens, revision, rev, created_at, updated_at
 """
 _CONDITIONS = {
     "is_archived": "is_archived = %(is_archived)s",

@@ -95,6 +95,9 @@ class DeleteQuery(Schema):
 
 class ConversationItem(Schema):
     id = fields.UUID(required=True)
+    client_id = fields.String(
+        required=True, allow_none=True, metadata={"description": "The client's own id for it."}
+    )
     title = fields.String(required=True, allow_none=True)
     preview = fields.String(required=True, allow_none=True)
     mode = fields.String(required=True, allow_none=True)

@@ -1,7 +1,7 @@
 """One change to many conversations of one owner: all in one transaction, or nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -77,8 +77,11 @@ class BulkService:
     ) -> Bulk:
         """Changes those that a filter matches, newest activity first, as far as something changes.
 
-        At most 1,000 in a call; of what is deleted, fewer when they are long.
+        At most 1,000 in a call; of what is deleted, fewer when they are long. What is to come out
+        of the archive is looked for there.
         """
+        if change.action == "unarchive" and wanted.is_archived is None:
+            wanted = replace(wanted, is_archived=True)
 
         def work(session: OwnedSession) -> _Changed:
             rows = BulkRepository(session).lock_where(

@@ -148,8 +148,8 @@ def test_calling_again_comes_to_an_end_for_every_action(client, monkeypatch):
         ("tag", live, tags, [4]),  # three are done, and of those that are refused one is told
         ("untag", live, tags, [3]),
         ("archive", live, {}, [4, 4, 1]),
-        ("unarchive", live, {}, [0]),
-        ("unarchive", live | {"archived": True}, {}, [4, 4, 1]),
+        ("unarchive", live | {"archived": False}, {}, [0]),
+        ("unarchive", live, {}, [4, 4, 1]),
         ("trash", live, {}, [4, 4, 1]),
         ("restore", live | {"trashed": True}, {}, [4, 4, 1]),
         ("trash", live, {}, [4, 4, 1]),

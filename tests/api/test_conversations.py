@@ -9,7 +9,7 @@ from tests.evidence import Rows, assert_problem, pointers
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 ITEM = {
-    "id", "title", "preview", "mode", "model", "tags", "is_pinned", "is_archived",
+    "id", "client_id", "title", "preview", "mode", "model", "tags", "is_pinned", "is_archived",
     "message_count", "total_tokens", "revision", "created_at", "updated_at",
 }  # fmt: skip
 RECORD = ITEM | {"title_source", "system_prompt", "metadata", "active_leaf_id"}

@@ -100,7 +100,7 @@ NARROWED = {
 
 
 def plans(cursor, owner, *, query="common rare7", **narrowed):
-    """How a search is done, as the function's owner: with what is asked known, and without."""
+    """How a search was done, as the function's owner: with what is asked known, and without."""
     cursor.execute(
         "SELECT prosrc, proargnames[:pronargs], proargtypes::regtype[]::text[] FROM pg_proc "
         "WHERE proname = 'parley_search'"
@@ -116,7 +116,8 @@ def plans(cursor, owner, *, query="common rare7", **narrowed):
         cursor.execute(f"SET plan_cache_mode = {mode}")
         given = ", ".join(["%s"] * len(names))
         cursor.execute(
-            f"EXPLAIN (FORMAT JSON) EXECUTE searching ({given})", [values.get(n) for n in names]
+            f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE searching ({given})",
+            [values.get(n) for n in names],
         )
         yield list(nodes(cursor.fetchone()[0][0]["Plan"]))
     cursor.execute("DEALLOCATE searching; RESET plan_cache_mode; RESET app.user_email")
@@ -130,11 +131,12 @@ def nodes(plan):
 
 @pytest.mark.parametrize("narrowed", NARROWED.values(), ids=NARROWED.keys())
 def test_words_and_owner_meet_within_the_index(cursor, searcher, narrowed):
+    """All forty have said each of these words: what the index gives is one's own already."""
+    own = 200 if narrowed.get("query") == "rar*" else 10
     for plan in list(plans(cursor, searcher, **narrowed)):
-        conditions = [node["Index Cond"] for node in plan if node.get("Index Name") == INDEX]
-        (condition,) = conditions
-        assert "array_to_tsvector" in condition
-        assert re.search(r"@@ \(InitPlan \d+\)\.col1", condition), condition
+        (scan,) = [node for node in plan if node.get("Index Name") == INDEX]
+        assert "array_to_tsvector" in scan["Index Cond"]
+        assert scan["Actual Rows"] == own
         seen = [(node["Node Type"], node.get("Relation Name")) for node in plan]
         assert ("Bitmap Heap Scan", "messages") in seen
         assert [node for node in seen if node[0] == "Seq Scan"] == []

@@ -20,7 +20,7 @@ from app import Parley
 from app.services.lists import ListFilter
 from app.services.messages import Draft
 from app.services.search import Search
-from app.services.tree import TurnPage, Window
+from app.services.windows import TurnPage, Window
 
 from .scratch import Scratch, scratch
 

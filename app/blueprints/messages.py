@@ -22,7 +22,7 @@ from ..schemas.messages import (
 from ..services.messages import Draft, Edit, Stored
 from ..services.once import Once
 from ..services.questions import Wishes
-from ..services.tree import TurnPage, Window
+from ..services.windows import TurnPage, Window
 from ..transcript import Under
 from .blueprint import NEXT, TEXT, Blueprint, json_response, page_link
 from .chat import EVENT_EXAMPLE, IDS, TEXT_EXAMPLE

@@ -18,28 +18,10 @@ from .conversations import ConversationService
 from .history import HistoryService, Reading
 from .messages import Draft, Edit, MessageService, Stored
 from .once import Effect, Once, OnceService, Reference
+from .windows import NO_MESSAGE, TurnPage, Window, read_page
 from .wording import PREVIEW_READ, preview_of, title_of
 
-_NO_MESSAGE = "is no message of this conversation."
 _AMONG = {"active": ACTIVE, "all": ALL}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """Which page: the last `limit` turns, or those just before or after a message."""
-
-    limit: int
-    before: UUID | None = None
-    after: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TurnPage:
-    """Turns, oldest first; `has_more`: there are others beyond them in the direction asked."""
-
-    turns: Sequence[Turn]
-    has_more: bool
-    revision: Revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +72,7 @@ class TreeService:
         """A page of the branch that is shown (`active`), or of the whole tree (`all`)."""
         conversation_id = self._conversations.find(owner, reference)
         with self._database.statement(owner) as session:
-            return _page(session, conversation_id, window, _AMONG[branch])
+            return read_page(session, conversation_id, window, _AMONG[branch])
 
     def versions(self, owner: str, reference: str, message: str, window: Window) -> TurnPage:
         """A message and its siblings: what else was said in its place."""
@@ -98,7 +80,7 @@ class TreeService:
         with self._database.statement(owner) as session:
             _revision(session, conversation_id)
             turn = _turn(session, conversation_id, message)
-            return _page(session, conversation_id, window, Among.children_of(turn.parent_id))
+            return read_page(session, conversation_id, window, Among.children_of(turn.parent_id))
 
     def find(self, owner: str, reference: str, message: str) -> Stored:
         """A message, of whatever branch."""
@@ -200,7 +182,7 @@ class TreeService:
             state = self._conversations.lock(session, conversation_id, expected)
             leaf = TreeRepository(session).show(conversation_id, message_id, head=PREVIEW_READ)
             if leaf is None:
-                raise InvalidFieldsError([FieldFault("/message_id", _NO_MESSAGE)])
+                raise InvalidFieldsError([FieldFault("/message_id", NO_MESSAGE)])
             if leaf.id != state.active_leaf_id:
                 ConversationRepository(session).branch(
                     conversation_id, leaf_id=leaf.id, preview=preview_of(leaf.head)
@@ -273,33 +255,6 @@ def _end_without(
     return (leaf.id, preview_of(leaf.head)) if leaf else (None, None)
 
 
-def _page(session: OwnedSession, conversation_id: UUID, window: Window, among: Among) -> TurnPage:
-    revision = _revision(session, conversation_id)
-    messages, take = MessageRepository(session), window.limit + 1
-    if window.after is not None:
-        turns = messages.after(conversation_id, window.after, take, among)
-        _check_edge(messages, conversation_id, turns, "after", window.after)
-        return TurnPage(turns[: window.limit], len(turns) == take, revision)
-    if window.before is not None:
-        turns = messages.before(conversation_id, window.before, take, among)
-        _check_edge(messages, conversation_id, turns, "before", window.before)
-    else:
-        turns = messages.tail(conversation_id, take, among)
-    return TurnPage(turns[-window.limit :], len(turns) == take, revision)
-
-
-def _check_edge(
-    messages: MessageRepository,
-    conversation_id: UUID,
-    turns: Sequence[Turn],
-    name: str,
-    message_id: UUID,
-) -> None:
-    """Nothing beyond a message is its page's end, but not when that message is gone."""
-    if not turns and messages.find(conversation_id, message_id) is None:
-        raise InvalidFieldsError([FieldFault(f"/{name}", _NO_MESSAGE)])
-
-
 def _revision(session: OwnedSession, conversation_id: UUID) -> Revision:
     return Revision.of(ConversationRepository(session).record_or_raise(conversation_id))
 
@@ -318,4 +273,4 @@ def _turn(session: OwnedSession, conversation_id: UUID, reference: str) -> Turn:
 
 def no_such_parent() -> InvalidFieldsError:
     """What goes under a message needs that message."""
-    return InvalidFieldsError([FieldFault("/parent_id", _NO_MESSAGE)])
+    return InvalidFieldsError([FieldFault("/parent_id", NO_MESSAGE)])

@@ -15,7 +15,7 @@ from app.services.once import Effect, Result
 from app.services.questions import Question, Wishes
 from app.services.search import Search
 from app.services.stats import Period
-from app.services.tree import Window
+from app.services.windows import Window
 from app.streaming.answer import Answer
 from app.transcript import Turn
 

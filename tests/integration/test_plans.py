@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.services.messages import Draft
-from app.services.tree import Window
+from app.services.windows import Window
 from app.transcript import Under
 from tests.client import Client
 from tests.plans import plans_of

@@ -7,7 +7,7 @@ from hypothesis import settings, stateful
 from hypothesis import strategies as st
 
 from app.services.messages import Draft, Edit
-from app.services.tree import Window
+from app.services.windows import Window
 from app.transcript import Under
 
 pytestmark = pytest.mark.usefixtures("unmeasured")

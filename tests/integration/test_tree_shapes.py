@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from app.services.messages import Draft
-from app.services.tree import Window
+from app.services.windows import Window
 from app.transcript import Under
 from tests.plans import plans_of
 

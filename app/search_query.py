@@ -108,10 +108,10 @@ def _terms(text: str) -> Iterator[_Term | None]:
         room -= len(found)
         if found:
             parts = _parts(found, is_beginning=word.endswith("*"))
-            beginnings -= sum(is_beginning for _, is_beginning in parts)
-            if beginnings < 0:
-                continue
-            yield _Term(parts, is_phrase=bool(phrase), is_excluded=is_excluded)
+            kept = _with_beginnings(parts, beginnings)
+            beginnings -= sum(is_beginning for _, is_beginning in kept)
+            if kept == parts or (kept and not is_excluded):
+                yield _Term(kept, is_phrase=bool(phrase), is_excluded=is_excluded)
 
 
 def _parts(found: list[str], *, is_beginning: bool) -> list[tuple[str, bool]]:
@@ -123,6 +123,12 @@ def _parts(found: list[str], *, is_beginning: bool) -> list[tuple[str, bool]]:
     if is_beginning and len(found[-1]) > 1 and not is_unspaced(found[-1]):
         parts[-1] = (found[-1], True)
     return parts[1:] if len(parts) > 1 and len(found[0]) == 1 and parts[0][1] else parts
+
+
+def _with_beginnings(parts: list[tuple[str, bool]], most: int) -> list[tuple[str, bool]]:
+    """The parts before the first beginning too many."""
+    places = [place for place, (_, is_beginning) in enumerate(parts) if is_beginning]
+    return parts[: places[most]] if len(places) > most else parts
 
 
 def _operand(part: tuple[str, bool]) -> str:

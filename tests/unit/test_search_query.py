@@ -88,3 +88,15 @@ def test_whatever_it_is_a_query_is_made_of_lexemes_and_operators_alone(text):
     query = parse_search_query(text)
     if query:
         assert re.fullmatch(r"(?:'[^'\\\s]+'(?::\*)?|[()!&|]| |<->)+", query.literal)
+
+
+def test_of_very_many_beginnings_the_first_count():
+    hours = "1月-3月15日、10月16日-12月:7:00—19:30；3月16日-4月、9月-10月15日：7:00-20:00"
+    query = parse_search_query(hours)
+    assert len(query.beginnings) == 8
+    assert "'15'" in query.literal
+    assert (
+        parse_search_query(" ".join(f"w{number}*" for number in range(20))).literal.count(":*") == 8
+    )
+    several = " ".join(f"w{number}*" for number in range(8))
+    assert "!" not in parse_search_query(f"{several} -other*").literal

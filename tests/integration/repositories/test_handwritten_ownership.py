@@ -35,6 +35,11 @@ def told(client, settings):
         "WHERE user_email = :email RETURNING id",
         email=client.email,
     )
+    rows.run(
+        "INSERT INTO run_chunks (run_id, n, user_email, text) VALUES (:run_id, 0, :email, 'half')",
+        run_id=run_id,
+        email=client.email,
+    )
     messages = [UUID(message["id"]) for message in client.messages(made["id"])]
     yield UUID(made["id"]), messages, run_id
     rows.run("DELETE FROM conversations WHERE user_email = :email", email=client.email)

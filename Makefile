@@ -34,7 +34,7 @@ bench: $(READY) ## what size costs, and what row-level security costs: the same 
 check: lint ## lint, types, layers, and the unit tests within UNIT_SECONDS
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@UNIT_SECONDS=$(UNIT_SECONDS) $(BIN)/python -m pytest -q -p no:schemathesis -p no:xdist -p no:cov -p no:logging -p no:cacheprovider -p no:stepwise -p no:junitxml -p no:pastebin -p no:legacypath -p no:doctest -p no:unittest -p no:setuponly tests/unit
+	@UNIT_SECONDS=$(UNIT_SECONDS) $(BIN)/python -m pytest -q -p no:schemathesis -p no:xdist -p no:cov -p no:logging tests/unit
 
 lint: $(READY) ## ruff: rules and format
 	@$(BIN)/ruff check .

@@ -78,7 +78,6 @@ class TreeService:
         """A message and its siblings: what else was said in its place."""
         conversation_id = self._conversations.find(owner, reference)
         with self._database.statement(owner) as session:
-            _revision(session, conversation_id)
             turn = _turn(session, conversation_id, message)
             return read_page(session, conversation_id, window, Among.children_of(turn.parent_id))
 

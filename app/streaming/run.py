@@ -100,8 +100,8 @@ class Run:
 
         A chunk stays the same until it is confirmed: it may have been kept without our knowing.
         """
-        if not self._storing.acquire(blocking=False):
-            return  # somebody is at it: the keeper, this run itself, or its end
+        if self._is_fenced or not self._storing.acquire(blocking=False):
+            return  # it is not ours any more, or the keeper, this run or its end is at it
         try:
             self._chunk = self._chunk or self._taken()
             if self._journal.renew(self.ticket, n=self._chunks, text=self._chunk):

@@ -24,7 +24,7 @@ UNTAKEN = {
     b'{"a": %b}' % (b"9" * 300): "/a is an integer",
     b"[" * 65 + b"1" + b"]" * 65: "(/0){65} is nested",
     b'{"a": [%b0]}' % (b"0," * MAX_VALUES): "/a is one of more than 100000 values",
-    b'{"a": [{"b": [%b0]}, {"b": [0]}]}' % (b"0," * MAX_VALUES): "/a/0/b is one of more than",
+    b'{"a": [%b[%b0]]}' % ((b"0," * 60_000,) * 2): "/a/60000 is one of more than",
     b'{"a": [%b0]}' % (b"1e307," * 3000): r"/a/\d+ is one of .* too many digits",
 }
 

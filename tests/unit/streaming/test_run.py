@@ -351,13 +351,13 @@ def test_whatever_the_store_does_what_it_keeps_is_the_start_of_the_text(steps):
 
 def test_keepers_that_hurry_lose_and_double_nothing():
     journal, over = Notebook(), Event()
-    run = run_of(words(*(f"{number} " for number in range(200))), journal)
+    run = run_of(words(*(f"{number} " for number in range(500))), journal)
 
     def hurry():
         while not over.is_set():
             run.flush()
 
-    keepers = [Thread(target=hurry) for _ in range(2)]
+    keepers = [Thread(target=hurry) for _ in range(3)]
     for keeper in keepers:
         keeper.start()
     run.generate()
@@ -365,4 +365,4 @@ def test_keepers_that_hurry_lose_and_double_nothing():
     for keeper in keepers:
         keeper.join()
     assert journal.ending[0].startswith(journal.text)
-    assert journal.ending[0] == "".join(f"{number} " for number in range(200))
+    assert journal.ending[0] == "".join(f"{number} " for number in range(500))

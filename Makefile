@@ -5,9 +5,10 @@ WORKERS ?= 3
 UNIT_SECONDS ?= 2
 BIN := .venv/bin
 READY := .venv/.installed
+CLIENTS := tests/clients/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-mutants test-faults bench check lint format migrate clean
+.PHONY: help run test test-clients test-mutants test-faults bench check lint format migrate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,18 +19,23 @@ run: $(READY) ## serve on http://127.0.0.1:8000 (PORT), with PostgreSQL and Redi
 test: $(READY) ## all tests with their coverage, on real PostgreSQL and Redis (ARGS for pytest)
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
 
+test-clients: $(READY) $(CLIENTS) ## the AI SDK's own client (Node 20) against two workers
+	@folder=$$(mktemp -d) && $(BIN)/python -m app.embedded --data $$folder -- $(BIN)/python -m tests.clients; status=$$?; rm -rf $$folder; exit $$status
+
 test-mutants: $(READY) ## builds that are wrong on purpose: each must turn its tests red (NAMES for some)
 	@$(BIN)/python -m tests.mutants $(NAMES)
 
-test-faults: $(READY) ## the long forms: pools, addresses, requests and texts in their thousands, then test-mutants
+test-faults: $(READY) ## the long forms: pools, addresses, requests and texts in their thousands, killed workers, then test-mutants
 	@POOLED_REQUESTS=50000 $(BIN)/python -m pytest -q -n $(WORKERS) tests/integration/test_pooled_owners.py tests/integration/test_pgbouncer.py
 	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -q -n $(WORKERS) tests/unit/test_addresses.py
 	@SCHEMATHESIS_EXAMPLES=200 $(BIN)/python -m pytest -q -rP tests/api/test_schemathesis.py
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -q -n $(WORKERS) tests/api/test_text.py tests/integration/cache tests/integration/test_search.py tests/unit/test_snippets.py tests/integration/repositories/test_cursors.py
+	@MODEL_FAULTS=200 $(BIN)/python -m pytest -q tests/api/test_model_faults.py
+	@$(BIN)/python -m pytest -q -rP tests/faults/kills.py tests/faults/deaths.py tests/faults/reloads.py tests/faults/stores.py
 	@$(MAKE) test-mutants
 
-bench: $(READY) ## what size costs, and what row-level security costs: the same work by turns (NAMES for one)
-	@folder=$$(mktemp -d) && $(BIN)/python -m app.embedded --data $$folder -- sh -ec 'for name in $(or $(NAMES),scale lists row_level_security); do $(BIN)/python -m benchmarks.$$name; done'; status=$$?; rm -rf $$folder; exit $$status
+bench: $(READY) ## what size, row-level security and many streams cost: the same work by turns (NAMES for one)
+	@folder=$$(mktemp -d) && $(BIN)/python -m app.embedded --data $$folder -- sh -ec 'for name in $(or $(NAMES),scale lists row_level_security counting streams); do $(BIN)/python -m benchmarks.$$name; done'; status=$$?; rm -rf $$folder; exit $$status
 
 check: lint ## lint, types, layers, and the unit tests within UNIT_SECONDS
 	@$(BIN)/mypy
@@ -50,6 +56,10 @@ migrate: $(READY) ## bring the database up to date
 clean: ## remove caches and reports; never .data
 	@rm -rf .coverage .coverage.* htmlcov build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -not -path './.data/*' -prune -exec rm -rf {} +
+
+$(CLIENTS): tests/clients/package-lock.json
+	@npm ci --prefix tests/clients --no-audit --no-fund --loglevel=error
+	@touch $@
 
 $(READY): requirements.txt requirements-dev.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit("make PYTHON=…: 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'

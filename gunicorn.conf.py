@@ -3,12 +3,16 @@
 Never `max_requests`: it cuts streams. Never sync workers: one stream would occupy each.
 """
 
+import gc
 import os
+import signal
 import sys
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 from dotenv import load_dotenv
@@ -53,6 +57,28 @@ limit_request_fields = 64
 limit_request_field_size = 8300  # the longest token, and "Authorization: Bearer" before it
 
 
+_COUNTED = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def on_starting(_arbiter: Any) -> None:
+    """Gives the workers a folder to count in, so that /metrics of any of them tells of all."""
+    os.environ[_COUNTED] = mkdtemp(prefix="parley-metrics-")
+
+
+def child_exit(_arbiter: Any, worker: Any) -> None:
+    """Forgets the gauges of a worker that is gone; what it counted stays counted.
+
+    prometheus_client would do it; but what the master imports, gevent can't patch in workers.
+    """
+    for gauges in Path(os.environ[_COUNTED]).glob(f"gauge_live*_{worker.pid}.db"):
+        gauges.unlink(missing_ok=True)
+
+
+def on_exit(_arbiter: Any) -> None:
+    """Removes what was counted."""
+    rmtree(os.environ[_COUNTED], ignore_errors=True)
+
+
 def post_fork(_arbiter: Any, worker: Any) -> None:
     """Refuse in our own words, and let psycopg2 wait as greenlets do."""
     worker.handle_error = partial(_refuse, worker)
@@ -68,8 +94,27 @@ def pre_request(_worker: Any, request: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Start the application's background threads: in the worker, after the fork."""
-    worker.wsgi.extensions["parley"].start()
+    """Start the application's background threads: in the worker, after the fork.
+
+    Asked to end, a worker serves what it is at; its answers must come to an end meanwhile.
+    """
+    parley = worker.wsgi.extensions["parley"]
+    parley.start()
+    end = signal.getsignal(signal.SIGTERM)
+
+    def end_in_order(number: int, frame: Any) -> None:
+        parley.end_soon()
+        end(number, frame)
+
+    signal.signal(signal.SIGTERM, end_in_order)
+    gc.collect()
+    gc.freeze()  # what the program itself is made of need not be looked through again
+
+
+def worker_exit(_arbiter: Any, worker: Any) -> None:
+    """Waits for answers that nobody watches, which no request of this worker is waiting for."""
+    if application := getattr(worker, "wsgi", None):  # there is none where it could not start
+        application.extensions["parley"].drain()
 
 
 def _refuse(worker: Any, _request: Any, client: Any, _address: Any, error: Exception) -> None:

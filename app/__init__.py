@@ -14,33 +14,48 @@ from .cli.conversations import conversations
 from .cli.stats import stats
 from .cli.tokens import tokens
 from .cli.users import users
+from .composition import migrations_folder
 from .database import db
-from .extension import Parley, migrations_folder
+from .errors import ModelError
+from .extension import Parley
 from .logs import configure_logs
 from .responders.base import (
     Contexts,
+    Data,
     Event,
     Finish,
     Prompt,
     ReasoningDelta,
     Responder,
+    Step,
     TextDelta,
     Titling,
+    ToolCall,
+    ToolResult,
     Usage,
 )
+from .responders.tools import Findings, Tool, ToolError
 from .settings import Settings
 
 __all__ = [
     "Contexts",
+    "Data",
     "Event",
+    "Findings",
     "Finish",
+    "ModelError",
     "Parley",
     "Prompt",
     "ReasoningDelta",
     "Responder",
     "Settings",
+    "Step",
     "TextDelta",
     "Titling",
+    "Tool",
+    "ToolCall",
+    "ToolError",
+    "ToolResult",
     "Usage",
     "create_app",
 ]

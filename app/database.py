@@ -2,23 +2,27 @@
 
 This is the only file that commits. An owner travels with each statement, in the statement's own
 round trip: `SELECT set_config('app.user_email', …, true)` is sent in front of it, for row-level
-security to see. Nothing is left behind in the pooled connection.
+security to see. Nothing is left behind in the pooled connection. What a session changed is
+announced here, too: after the commit, never before it, and not at all when there is none.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 import orjson
 import structlog
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from prometheus_client import Counter
+from sqlalchemy import Connection, Engine, ExceptionContext, MetaData, create_engine, event
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from .errors import MissingOwnerError, UnavailableError
+from . import metrics
+from .errors import MissingOwnerError, UnavailableError, places
 from .roles import RoleGuard
 from .settings import Settings
 
@@ -31,6 +35,9 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+Listener = Callable[[str, frozenset[UUID]], None]
+"""Is told an owner, and the ids of those conversations of theirs that are not as they were."""
 
 _SET_OWNER = "SELECT set_config('app.user_email', %(app_user_email)s, true); "
 
@@ -67,10 +74,21 @@ class OwnedSession(_StatementSession):
             raise MissingOwnerError
         super().__init__(engine)
         self._owner = owner
+        self._changed: set[UUID] = set()
+        self.to_count: list[Counter] = []
+        """What is to be counted, once each, when it is stored."""
 
     @property
     def owner(self) -> str:
         return self._owner
+
+    @property
+    def changes(self) -> frozenset[UUID]:
+        return frozenset(self._changed)
+
+    def changed(self, *conversation_ids: UUID) -> None:
+        """Whoever makes another revision of a conversation says so here, for the announcement."""
+        self._changed.update(conversation_ids)
 
     def connection(self, *args: Any, **kwargs: Any) -> Connection:
         connection = super().connection(*args, **kwargs)
@@ -89,6 +107,8 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        _count_connections(engine)
+        self._listeners: list[Listener] = []
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Database":
@@ -101,18 +121,30 @@ class Database:
         """As the tables' owner: for operators' commands, never for what serves requests."""
         return cls(_engine(owner_url, settings))
 
+    def when_changed(self, listener: Listener) -> None:
+        """Tells `listener` from now on what sessions changed, when it is stored.
+
+        It is waited for, and what goes wrong with it is no fault of the write.
+        """
+        self._listeners.append(listener)
+
     @contextmanager
     def transaction(self, owner: str) -> Iterator[OwnedSession]:
         """Several statements, all or none of which take effect."""
         with _availability(), OwnedSession(self.engine, owner) as session:
             yield session
             session.commit()
+        self._announce(session)
 
     @contextmanager
     def statement(self, owner: str) -> Iterator[OwnedSession]:
         """Statements that each take effect by themselves: one round trip, no BEGIN, no COMMIT."""
-        with _availability(), OwnedSession(self._autocommit, owner) as session:
-            yield session
+        session = OwnedSession(self._autocommit, owner)
+        try:
+            with _availability(), session:
+                yield session
+        finally:
+            self._announce(session)  # what follows a statement does not undo it
 
     @contextmanager
     def operation(self) -> Iterator[OperationSession]:
@@ -130,6 +162,15 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def _announce(self, session: OwnedSession) -> None:
+        for counter in session.to_count:
+            counter.inc()
+        for listener in self._listeners if session.changes else ():
+            try:
+                listener(session.owner, session.changes)
+            except Exception as error:  # noqa: BLE001 - the change is stored, whatever this is
+                log.error("announcement_failed", error=type(error).__name__, where=places(error))
 
 
 @contextmanager
@@ -164,6 +205,7 @@ def _engine(url: str, settings: Settings) -> Engine:
     engine.dialect.set_isolation_level = _switch_autocommit  # type: ignore[assignment]
     event.listen(engine, "before_cursor_execute", _send_owner_along, retval=True)
     event.listen(engine, "after_cursor_execute", _slow_statement_log(settings.db_slow_query_ms))
+    event.listen(engine, "handle_error", _count_failed)
     return engine
 
 
@@ -209,9 +251,30 @@ def _slow_statement_log(limit_ms: int) -> Callable[..., None]:
 
     def log_if_slow(*event: Any) -> None:
         _connection, _cursor, statement, _parameters, context, _executemany = event
-        spent = (time.perf_counter() - context.started) * 1000
+        spent = _count_time(context) * 1000
         if spent >= limit_ms:
             text = cast(str, statement).removeprefix(_SET_OWNER)
             log.warning("slow_statement", duration_ms=round(spent), statement=text[:500])
 
     return log_if_slow
+
+
+def _count_failed(failure: ExceptionContext) -> None:
+    """A statement that fails took its time, too: all that it had, perhaps."""
+    if hasattr(failure.execution_context, "started"):
+        _count_time(failure.execution_context)
+
+
+def _count_time(context: Any) -> float:
+    """Seconds since a statement was sent."""
+    seconds: float = time.perf_counter() - context.started
+    metrics.database_query_seconds.labels(metrics.work.get()).observe(seconds)
+    return seconds
+
+
+def _count_connections(engine: Engine) -> None:
+    """After the guard of roles: what it refuses is no connection."""
+    event.listen(engine, "connect", lambda *_: metrics.connections_open.inc())
+    event.listen(engine, "close", lambda *_: metrics.connections_open.dec())
+    event.listen(engine, "checkout", lambda *_: metrics.connections_in_use.inc())
+    event.listen(engine, "checkin", lambda *_: metrics.connections_in_use.dec())

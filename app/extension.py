@@ -1,9 +1,8 @@
-"""Parley in a Flask application: the composition root. All wiring is here."""
+"""Parley in a Flask application."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from alembic.script import ScriptDirectory
 from flask import Flask
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -11,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from . import models
 from .blueprints import (
+    changes,
     chat,
     compat_chatbot,
     compat_rag,
@@ -19,56 +19,30 @@ from .blueprints import (
     fallback,
     health,
     messages,
+    metrics,
     search,
     stats,
 )
 from .blueprints.api import Api
 from .blueprints.errors import handle_errors
-from .cache.client import RedisClient
-from .cache.messages import MessageCache
-from .database import Database
+from .composition import Composition
 from .errors import SettingsError, SetupError, UnavailableError
-from .logs import join_logs
-from .middleware.limits import RateClass, RateLimits
 from .middleware.requests import insist_on_tls, protect
-from .operations import Operations
-from .repositories.runs import Allowance
 from .responders.base import Answer, Responder
-from .responders.openai import OpenAIResponder
-from .responders.registry import resolve
-from .services import Services
-from .services.answers import AnswerService
-from .services.bulk import BulkService
-from .services.chat import ChatLimits, ChatService
-from .services.compat import CompatService
-from .services.conversations import ConversationService
-from .services.health import HealthService
-from .services.history import HistoryService
-from .services.jwks import ProviderKeys
-from .services.lists import ListService
-from .services.messages import MessageService
-from .services.once import OnceService
-from .services.runs import RunService
-from .services.search import SearchService
-from .services.stats import StatsService
-from .services.tokens import TokenService
-from .services.trash import TrashService
-from .services.tree import TreeService
-from .services.users import UserService
+from .responders.tools import Tool
 from .settings import PREFIX, Settings
-from .streaming.runner import Runner
 
-BLUEPRINTS = (conversations, messages, chat, search, stats, health, docs)
+BLUEPRINTS = (conversations, messages, changes, chat, search, stats, health, docs)
 COMPAT = {"COMPAT_RAG_PREFIX": compat_rag, "COMPAT_CHATBOT_PREFIX": compat_chatbot}
-_NO_REDIS = "redis://127.0.0.1"  # never asked: the cache is off then
 
 
-class Parley:
+class Parley(Composition):
     """Conversation history for a Flask application.
 
     `responder`: a Responder, a function of a Prompt that yields text and events, or a name
-    (`recall`, `openai`, `module:callable`); by default what RESPONDER names. `settings`: by
-    default those of the environment.
+    (`recall`, `openai`, `agent`, `module:callable`); by default what RESPONDER names. `tools`:
+    what an agent may call beside those over the user's own history. `settings`: by default those
+    of the environment.
     """
 
     metadata = models.User.metadata
@@ -77,17 +51,10 @@ class Parley:
         self,
         responder: Responder | Answer | str | None = None,
         *,
+        tools: Sequence[Tool] = (),
         settings: Settings | None = None,
     ) -> None:
-        join_logs()
-        self.settings = settings or Settings.from_environ()
-        self.database = Database.from_settings(self.settings)
-        self.redis = RedisClient(self.settings.redis_url or _NO_REDIS)
-        self.rate_limits = _rate_limits(self.settings)
-        self._provider_keys = _provider_keys(self.settings)
-        self.runner: Runner
-        self.operations: Operations
-        self.services = self._compose(responder)
+        super().__init__(settings or Settings.from_environ(), responder, tools)
 
     def init_app(self, app: Flask, url_prefix: str = "/parley") -> None:
         """Serves the API under `url_prefix` of `app`, whose own pages stay as they are.
@@ -125,21 +92,6 @@ class Parley:
             )
         return app
 
-    def start(self) -> None:
-        """Fetches the provider's keys, and starts the threads that keep and end runs."""
-        self.runner.start()
-        if self._provider_keys:
-            self._provider_keys.refresh()
-
-    def close(self) -> None:
-        """Ends those threads and gives all connections back."""
-        self.runner.close()
-        self.database.close()
-        self.redis.close()
-        self.rate_limits.close()
-        if self._own_model:
-            self._own_model.close()
-
     def openapi(self, server: str = "/") -> dict[str, Any]:
         """The API's description (OpenAPI 3.1), for clients that reach it at `server`."""
         return self._api.description(server)
@@ -158,6 +110,8 @@ class Parley:
         self._api = Api(app, url_prefix, version=health.running_version())
         for module in BLUEPRINTS:
             self._api.register_blueprint(module.blueprint)
+        if self.settings.enable_metrics:
+            self._api.register_blueprint(metrics.blueprint)
         self._serve_compat()
         app.register_blueprint(fallback.blueprint, url_prefix=url_prefix or None)
 
@@ -179,114 +133,6 @@ class Parley:
             self.database.check_role()
         except UnavailableError:
             return
-
-    def _compose(self, responder: Responder | Answer | str | None) -> Services:
-        settings, database = self.settings, self.database
-        messages = MessageService(database, max_message_bytes=settings.max_message_bytes)
-        history = HistoryService(database, self._cache())
-        self.operations = Operations(settings, history)
-        once = OnceService(database)
-        conversations = ConversationService(database, history=history, messages=messages, once=once)
-        tree = TreeService(
-            database, conversations=conversations, messages=messages, history=history, once=once
-        )
-        runs = RunService(database)
-        self.runner = Runner(runs.reap)
-        search = SearchService(database, conversations)
-        chosen = _responder(responder, settings, search)
-        self._own_model: OpenAIResponder | None = None
-        if isinstance(chosen, OpenAIResponder) and chosen is not responder:
-            self._own_model = chosen
-        chat = ChatService(
-            database,
-            conversations=conversations,
-            messages=messages,
-            tree=tree,
-            history=history,
-            answers=AnswerService(database, self.runner),
-            runs=runs,
-            runner=self.runner,
-            responder=chosen,
-            limits=_chat_limits(settings),
-        )
-        return Services(
-            bulk=BulkService(once, history),
-            chat=chat,
-            compat=CompatService(database, chat=chat, conversations=conversations),
-            conversations=conversations,
-            health=HealthService(
-                database,
-                self.redis if settings.uses_redis else None,
-                expected_migration=newest_migration(),
-            ),
-            lists=ListService(database),
-            search=search,
-            stats=StatsService(database),
-            tokens=TokenService(settings.auth, self._provider_keys),
-            trash=TrashService(conversations),
-            tree=tree,
-            users=UserService(database),
-        )
-
-    def _cache(self) -> MessageCache:
-        return MessageCache(
-            self.redis,
-            ttl=self.settings.redis_cache_ttl,
-            limit=self.settings.redis_cache_limit,
-            enabled=self.settings.uses_redis,
-        )
-
-
-def migrations_folder() -> Path:
-    """Where the migrations are: within the installed package, or beside it in a checkout."""
-    within = Path(__file__).with_name("migrations")
-    return within if within.is_dir() else Path(__file__).parent.with_name("migrations")
-
-
-def newest_migration() -> str | None:
-    """The number of the migration that this code was written for."""
-    return ScriptDirectory(str(migrations_folder())).get_current_head()
-
-
-def _rate_limits(settings: Settings) -> RateLimits:
-    rates: dict[RateClass, str | None] = {
-        "default": settings.rate_limit_default,
-        "chat": settings.rate_limit_chat,
-        "create": settings.rate_limit_create,
-    }
-    return RateLimits(rates, settings.redis_url)
-
-
-def _chat_limits(settings: Settings) -> ChatLimits:
-    return ChatLimits(
-        max_history=settings.max_history,
-        max_history_tokens=settings.max_history_tokens,
-        max_answer_bytes=settings.max_answer_bytes,
-        allowance=Allowance(
-            runs_at_once=settings.max_runs_per_user,
-            daily_messages=settings.daily_message_quota,
-            daily_tokens=settings.daily_token_quota,
-        ),
-    )
-
-
-def _provider_keys(settings: Settings) -> ProviderKeys | None:
-    provider = settings.auth.provider
-    return ProviderKeys(provider.jwks_url, provider.algorithms) if provider else None
-
-
-def _responder(
-    given: Responder | Answer | str | None, settings: Settings, search: SearchService
-) -> Responder:
-    return resolve(
-        given,
-        name=settings.responder,
-        search=search.passages,
-        openai_base_url=settings.openai_base_url,
-        openai_api_key=settings.openai_api_key,
-        openai_model=settings.openai_model,
-        model_timeout=settings.model_timeout,
-    )
 
 
 def _checked(prefix: str) -> str:

@@ -4,6 +4,8 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+_VERSION = 7
+
 
 def new_id() -> UUID:
     """A fresh identifier, later in sort order than those made before it."""
@@ -19,3 +21,8 @@ def parse_id(text: str) -> UUID | None:
     except ValueError:
         return None
     return found if str(found) == text.lower() else None
+
+
+def is_foreign(identifier: UUID) -> bool:
+    """Whether an identifier was made by somebody else, like a browser's `crypto.randomUUID()`."""
+    return identifier.version != _VERSION

@@ -7,7 +7,7 @@ set.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .database import Database
+from .database import Database, Listener
 from .errors import SettingsError
 from .services.accounts import AccountService
 from .services.history import HistoryService
@@ -18,9 +18,11 @@ from .settings import Settings
 
 
 class Operations:
-    def __init__(self, settings: Settings, history: HistoryService) -> None:
+    def __init__(self, settings: Settings, history: HistoryService, listener: Listener) -> None:
+        """`listener` is told what changes, see Database.when_changed."""
         self._settings = settings
         self._history = history
+        self._listener = listener
 
     def owner_url(self) -> str:
         """Where the tables' owner connects."""
@@ -57,6 +59,7 @@ class Operations:
     @contextmanager
     def _database(self) -> Iterator[Database]:
         database = Database.of_owner(self.owner_url(), self._settings)
+        database.when_changed(self._listener)
         try:
             yield database
         finally:

@@ -46,6 +46,10 @@ class Settings:
     openai_api_key: str | None = field(default=None, repr=False)
     openai_model: str | None = None
     model_timeout: float = 60.0
+    agent_responder: str = "agent"
+    agent_max_steps: int = 8
+    agent_timeout: float = 120.0
+    agent_max_tokens: int = 50_000
     max_message_bytes: int = 1_000_000
     max_body_bytes: int = 8_000_000
     max_answer_bytes: int = 4_000_000
@@ -60,6 +64,7 @@ class Settings:
     compat_chatbot_prefix: str | None = "/compat/chatbot"
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: int = 0
+    enable_metrics: bool = True
     log_level: str = "INFO"
     log_format: str = "json"
     log_file: str | None = None
@@ -104,6 +109,10 @@ def _settings(variables: Environ) -> Settings:
         openai_api_key=variables.text("OPENAI_API_KEY"),
         openai_model=variables.text("OPENAI_MODEL"),
         model_timeout=variables.seconds("MODEL_TIMEOUT", 60.0),
+        agent_responder=variables.text("AGENT_RESPONDER") or "agent",
+        agent_max_steps=variables.count("AGENT_MAX_STEPS", 8, most=100),
+        agent_timeout=variables.seconds("AGENT_TIMEOUT", 120.0),
+        agent_max_tokens=variables.count("AGENT_MAX_TOKENS", 50_000),
         max_message_bytes=variables.count("MAX_MESSAGE_BYTES", 1_000_000),
         max_body_bytes=variables.count("MAX_BODY_BYTES", 8_000_000),
         max_answer_bytes=variables.count("MAX_ANSWER_BYTES", 4_000_000),
@@ -118,6 +127,7 @@ def _settings(variables: Environ) -> Settings:
         compat_chatbot_prefix=_prefix(variables, "COMPAT_CHATBOT_PREFIX", "/compat/chatbot"),
         cors_origins=_origins(variables),
         trusted_proxies=variables.count("TRUSTED_PROXIES", 0, least=0, most=10),
+        enable_metrics=variables.flag("ENABLE_METRICS", default=True),
         log_level=variables.choice("LOG_LEVEL", "INFO", "DEBUG", "WARNING", "ERROR"),
         log_format=variables.choice("LOG_FORMAT", "json", "text"),
         log_file=variables.text("LOG_FILE"),

@@ -1,6 +1,6 @@
 """What can be stored: no NUL, no lone surrogate, no bottomless nesting, no integer beyond 64 bits.
 
-Refused, never repaired.
+What clients send is refused, never repaired; what a model or a tool says is mended.
 """
 
 import json
@@ -74,6 +74,15 @@ def check_storable(value: T) -> T:
         elif isinstance(item, int) and item not in _INTEGERS:
             raise _refusal(pointer, "is an integer of more than 64 bits")
     return value
+
+
+def mended(value: Any) -> Any:
+    """A JSON value whose texts hold U+FFFD for NULs and halves of surrogate pairs."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {mended(name): mended(inner) for name, inner in value.items()}
+    return [mended(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def is_printable(text: str) -> bool:

@@ -189,6 +189,21 @@ def whole(answer, **message) -> Behaviour:
     return raw(json.dumps(completion, indent=1).encode(), kind="application/json")
 
 
+def calls(*asked, size=9, index=True, said="", usage=USAGE, finish="tool_calls") -> Behaviour:
+    """Asks for tools, each a name and arguments (text, or else made JSON), in pieces."""
+    deltas = []
+    for n, (name, arguments) in enumerate(asked):
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        pieces = [text[at : at + size] for at in range(0, len(text), size)]
+        named = {"id": f"call_{n}", "type": "function"}
+        named["function"] = {"name": name, "arguments": ""}
+        each = [named, *({"function": {"arguments": piece}} for piece in pieces)]
+        deltas += [{"index": n} | delta if index else delta for delta in each]
+    pieces = [frame(tool_calls=[delta]) for delta in deltas]
+    end = frames("", finish=finish, usage=usage)[1:]
+    return says(*begun(said), *pieces, *end)
+
+
 def refuse(status, *, retry_after=None, **headers) -> Behaviour:
     """An error answer, with the provider's secrets in its body and its headers."""
 

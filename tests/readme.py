@@ -7,9 +7,9 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 
 
-def blocks(language=""):
-    """The fenced blocks of README.md that are written in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.M | re.S)
+def blocks(language="", document=README):
+    """The fenced blocks of a document that are written in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(), re.M | re.S)
 
 
 def example():

@@ -3,7 +3,10 @@
 They import nothing but what a host's own responder would.
 """
 
+import os
+import re
 import time
+from pathlib import Path
 from threading import Event
 
 from app.responders.base import Contexts, Finish, Usage
@@ -40,6 +43,23 @@ def complete(prompt):
     yield "Vietnam."
     yield Usage(11, 3)
     yield Finish("stop", model="complete-1")
+
+
+def recital(question):
+    """The pieces of the answer to "Recite 40 from 7, one each 20 ms.", and seconds between them."""
+    count, first, pace = map(int, re.findall(r"\d+", question))
+    return [f"{number}· 字 " for number in range(first, first + count)], pace / 1000
+
+
+def reciting(prompt):
+    """What `recital` says. Each question that reaches it is a line of the file RECITED, if any."""
+    if told := os.environ.get("RECITED"):
+        with Path(told).open("a") as lines:
+            lines.write(f"{prompt.user_email} {prompt.question}\n")
+    pieces, pace = recital(prompt.question)
+    for piece in pieces:
+        time.sleep(pace)
+        yield piece
 
 
 class Gate:

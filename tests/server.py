@@ -19,15 +19,16 @@ ROOT = Path(__file__).parents[1]
 class Server:
     """`with Server(settings, WEB_CONCURRENCY="2") as server: server.url`; all names are strings.
 
-    `is_measured`: whether coverage counts its lines.
+    `application`: what gunicorn serves. `is_measured`: whether coverage counts its lines.
     """
 
-    def __init__(self, settings, *, is_measured=False, **environ):
+    def __init__(self, settings, *, application="wsgi:app", is_measured=False, **environ):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         around = os.environ if is_measured else unmeasured()
         self._environ = around | _environ(settings) | {"HOST": "127.0.0.1"} | environ
         self._environ["PORT"] = str(self.port)
+        self._application = application
         self._process = None
 
     def __enter__(self):
@@ -38,13 +39,18 @@ class Server:
         self.stop()
 
     def start(self):
-        command = [sys.executable, "-m", "gunicorn", "wsgi:app", "-c", "gunicorn.conf.py"]
+        command = [sys.executable, "-m", "gunicorn", self._application, "-c", "gunicorn.conf.py"]
         self._process = subprocess.Popen(command, cwd=ROOT, env=self._environ)
-        until(self.is_alive, seconds=30)
+        try:
+            until(self.is_alive, seconds=60)
+        except AssertionError:
+            self.stop()  # nobody else will
+            raise
 
     def stop(self):
+        """Asks it to end; its exit code."""
         self._process.terminate()
-        self._process.wait(40)
+        return self._process.wait(40)
 
     def is_alive(self):
         try:

@@ -6,11 +6,15 @@ from typing import NamedTuple
 
 
 class Frame(NamedTuple):
-    """One server-sent event; a comment has neither name nor number, and its text as data."""
+    """One server-sent event; a comment has neither name nor id, and its text as data.
+
+    `number`: the event's on its run's wire, if it has a place there.
+    """
 
     event: str | None
     number: int | None
     data: object
+    event_id: str | None = None
 
 
 def frames(pieces):
@@ -40,5 +44,7 @@ def _frame(raw):
     if raw.startswith(b":"):
         return Frame(None, None, raw[1:].decode())
     event, number, data = raw.decode().split("\n")
-    fields = event.removeprefix("event: "), number.removeprefix("id: "), data.removeprefix("data: ")
-    return Frame(fields[0], int(fields[1]), json.loads(fields[2]))
+    event_id = number.removeprefix("id: ")
+    place = event_id.partition(":")[2]
+    said = json.loads(data.removeprefix("data: "))
+    return Frame(event.removeprefix("event: "), int(place) if place else None, said, event_id)

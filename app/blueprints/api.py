@@ -18,8 +18,8 @@ from .blueprint import Blueprint, described
 _CONFIG_PREFIX = "PARLEY"
 _ABOUT = """Durable, private, fast conversation history for LLM chat applications.
 
-Every operation but those of health and docs works for the user that the bearer token names:
-what belongs to somebody else answers as what does not exist. Errors are RFC 9457 problems.
+Every operation but those of health, metrics and docs works for the user that the bearer token
+names: what belongs to somebody else answers as what does not exist. Errors are RFC 9457 problems.
 """
 _PROBLEMS = {
     400: "Not JSON, or JSON that can't be stored: NUL, half of a surrogate pair, too deep",
@@ -97,9 +97,14 @@ class Api(SmorestApi):  # type: ignore[misc]
 
 
 class _Converter(OpenAPIConverter):
-    """Adds what a schema's Meta says in JSON Schema: rules that take more than one field."""
+    """Adds what a schema's Meta says in JSON Schema: rules that take more than one field.
+
+    A schema with `any_of` there is nothing but a choice among others.
+    """
 
     def schema2jsonschema(self, schema: Schema | type[Schema]) -> dict[str, Any]:
+        if choice := getattr(schema.Meta, "any_of", ()):
+            return {"anyOf": [self.resolve_nested_schema(each) for each in choice]}  # type: ignore[no-untyped-call]
         described: dict[str, Any] = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
         return described | getattr(schema.Meta, "json_schema", {})
 

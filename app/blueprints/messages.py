@@ -1,5 +1,6 @@
 """/conversations/{id}/messages: what was said, in each of its versions, and the branch shown."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, request
@@ -17,12 +18,14 @@ from ..schemas.messages import (
     MessageAnswer,
     MessageEdit,
     MessagePage,
+    MessagesAnswer,
     MessagesQuery,
 )
 from ..services.messages import Draft, Edit, Stored
 from ..services.once import Once
 from ..services.questions import Wishes
 from ..services.windows import TurnPage, Window
+from ..streaming.ui import ui_message
 from ..transcript import Under
 from .blueprint import NEXT, TEXT, Blueprint, json_response, page_link
 from .chat import EVENT_EXAMPLE, IDS, TEXT_EXAMPLE
@@ -46,14 +49,16 @@ _ONE = "/messages/<string(maxlength=64):message_id>"
 
 @blueprint.get("/messages")
 @blueprint.arguments(BranchQuery, location="query")
-@blueprint.response(200, MessagePage, headers=NEXT | ETAG)
+@blueprint.response(200, MessagesAnswer, headers=NEXT | ETAG)
 @blueprint.alt_response(304, **NOT_MODIFIED)
 @unless_known
 def search(query: dict[str, Any], conversation_id: str) -> Response:
     """Messages of the shown branch or of all, oldest first, a page from the end or around one"""
-    branch, window = query.pop("branch"), Window(**query)
-    page = services.tree.page(owner(), conversation_id, window, branch=branch)
-    return _paged(page, window)
+    branch, form, window = query.pop("branch"), query.pop("format", None), Window(**query)
+    found = services.conversations.find(owner(), conversation_id)
+    page = services.tree.page(owner(), str(found), window, branch=branch)
+    shown = [ui_message(turn, found) for turn in page.turns] if form == "ui" else page.turns
+    return _paged(page, window, shown)
 
 
 @blueprint.post("/messages")
@@ -124,7 +129,8 @@ def delete(conversation_id: str, message_id: str, once: Once | None) -> Response
 def search_versions(query: dict[str, Any], conversation_id: str, message_id: str) -> Response:
     """A message and its siblings, oldest first: what else was said in its place"""
     window = Window(**query)
-    return _paged(services.tree.versions(owner(), conversation_id, message_id, window), window)
+    page = services.tree.versions(owner(), conversation_id, message_id, window)
+    return _paged(page, window, page.turns)
 
 
 @blueprint.post(f"{_ONE}/regenerate")
@@ -177,9 +183,9 @@ def _answer(stored: Stored, *, status: int | None = None, **said: Any) -> Respon
     return tagged(json_response(place | said, status=status), stored.revision)
 
 
-def _paged(page: TurnPage, window: Window) -> Response:
+def _paged(page: TurnPage, window: Window, shown: Sequence[Any]) -> Response:
     """A page, and where the next one is: on the way that was asked for."""
-    body = {"messages": page.turns, "next_cursor": None}
+    body: dict[str, Any] = {"messages": shown, "next_cursor": None}
     if not page.has_more:
         return tagged(json_response(body), page.revision)
     way, edge = ("after", -1) if window.after else ("before", 0)

@@ -1,19 +1,18 @@
 """From the events of a run to an HTTP answer, in the form that the client wants."""
 
 from collections.abc import Callable, Iterator
-from itertools import chain
 from typing import Any, cast
 
 from flask import Response
 from werkzeug.datastructures import MIMEAccept
 
+from .. import metrics
 from ..errors import ModelError, ModelTimeoutError, ParleyError, UnavailableError
 from ..streaming.encoders import plain_text, server_sent
-from ..streaming.events import Done, Failed, Started, WireEvent
+from ..streaming.events import Done, Failed, Heard, Started, Watch
+from ..streaming.ui import ui_stream
 from .blueprint import json_response
 from .errors import headers_of, problem, status_of
-
-Events = Iterator[WireEvent | None]
 
 _BY_TYPE = {"application/json": "json", "text/event-stream": "sse", "text/plain": "text"}
 _ERRORS: dict[str, type[ParleyError]] = {
@@ -21,26 +20,39 @@ _ERRORS: dict[str, type[ParleyError]] = {
     "unavailable": UnavailableError,
 }
 _STREAM_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache, no-store"}
+_UI_HEADERS = {"X-Vercel-AI-UI-Message-Stream": "v1"}
 
 
-def wanted_wire(named: str | None, accepted: MIMEAccept) -> str:
-    """`?wire=` decides, then Accept; existing clients, which accept anything, expect text."""
+def wanted_wire(named: str | None, accepted: MIMEAccept, *, is_ui: bool = False) -> str:
+    """`?wire=` decides, then Accept, then who asks: an AI SDK, whose form are events as well.
+
+    Existing clients, which accept anything, expect text.
+    """
     if named:
         return named
     kinds = [kind.partition(";")[0].lower() for kind, quality in accepted if quality > 0]
-    return next((_BY_TYPE[kind] for kind in kinds if kind in _BY_TYPE), "text")
+    wire = next((_BY_TYPE[kind] for kind in kinds if kind in _BY_TYPE), None)
+    return "ui" if is_ui and wire in (None, "sse") else wire or "text"
 
 
-def respond(events: Events, wire: str) -> Response:
+def respond(watch: Watch, wire: str) -> Response:
     """The answer's events as an HTTP answer; closing it stops nothing."""
-    started = cast(Started, next(events))
-    return _with_ids(_FORMS[wire](started, events), started)
+    return _with_ids(_FORMS[wire](_counted(watch)), watch.started)
 
 
-def respond_whole(events: Events, form: Callable[[Started, Done], Any]) -> Response:
+def respond_whole(watch: Watch, form: Callable[[Started, Done], Any]) -> Response:
     """The whole answer as JSON of another form; its problems are ours."""
-    started = cast(Started, next(events))
-    return _with_ids(_whole(started, events, form), started)
+    return _with_ids(_whole(_counted(watch), form), watch.started)
+
+
+def _counted(watch: Watch) -> Watch:
+    """The same, known to the metrics while somebody listens."""
+
+    def listen() -> Iterator[Heard | None]:
+        with metrics.watchers.track_inprogress():
+            yield from watch.events
+
+    return Watch(watch.started, listen())
 
 
 def _with_ids(response: Response, started: Started) -> Response:
@@ -49,28 +61,42 @@ def _with_ids(response: Response, started: Started) -> Response:
     return response
 
 
-def _text(started: Started, events: Events) -> Response:
-    stream = plain_text(chain([started], events))
+def _text(watch: Watch) -> Response:
+    stream = plain_text(watch.events)
     return Response(stream, headers=_STREAM_HEADERS, content_type="text/plain; charset=utf-8")
 
 
-def _sse(started: Started, events: Events) -> Response:
-    stream = server_sent(chain([started], events))
+def _sse(watch: Watch) -> Response:
+    stream = server_sent(watch.started.message_id, watch.events)
     return Response(stream, headers=_STREAM_HEADERS, content_type="text/event-stream")
 
 
-def _json(started: Started, events: Events) -> Response:
-    return _whole(started, events, _stored)
+def _ui(watch: Watch) -> Response:
+    headers = _STREAM_HEADERS | _UI_HEADERS
+    stream = ui_stream(watch.events, watch.started.conversation_id)
+    return Response(stream, headers=headers, content_type="text/event-stream")
 
 
-def _whole(started: Started, events: Events, form: Callable[[Started, Done], Any]) -> Response:
+def _json(watch: Watch) -> Response:
+    return _whole(watch, _stored)
+
+
+def _whole(watch: Watch, form: Callable[[Started, Done], Any]) -> Response:
     """The whole answer, or a problem that still names what was stored."""
-    ending = [event for event in events if isinstance(event, Done | Failed)][-1]
+    heard = [heard.event for heard in watch.events if heard]
+    ending = _kept(cast(Done | Failed, heard[-1]))
     if isinstance(ending, Done):
-        return json_response(form(started, ending))
+        return json_response(form(watch.started, ending))
     error = _ERRORS.get(ending.error_class, ModelError)()
-    headers, stored = headers_of(error), _stored(started, ending)
+    headers, stored = headers_of(error), _stored(watch.started, ending)
     return problem(status_of(error), error.code, ending.message, headers=headers, **stored)
+
+
+def _kept(ending: Done | Failed) -> Done | Failed:
+    """What was stopped is as long as its user wanted it to be."""
+    if isinstance(ending, Failed) and ending.status == "cancelled" and ending.turn:
+        return Done(ending.turn, ending.revision or 0)
+    return ending
 
 
 def _stored(started: Started, ending: Done | Failed) -> dict[str, Any]:
@@ -82,8 +108,9 @@ def _stored(started: Started, ending: Done | Failed) -> dict[str, Any]:
     }
 
 
-_FORMS: dict[str, Callable[[Started, Events], Response]] = {
+_FORMS: dict[str, Callable[[Watch], Response]] = {
     "text": _text,
     "sse": _sse,
     "json": _json,
+    "ui": _ui,
 }

@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable
 from threading import Lock
-from typing import Literal
+from typing import Literal, get_args
 
-State = Literal["closed", "open", "probing"]
+from .. import metrics
+
+State = Literal["closed", "probing", "open"]
 
 
 class Breaker:
@@ -21,14 +23,16 @@ class Breaker:
         probe_after: float = 1.0,
         *,
         clock: Callable[[], float] = time.monotonic,
+        name: str = "cache",
     ) -> None:
+        """`name`: how the metrics call it."""
         self._failures = failures
         self._probe_after = probe_after
         self._clock = clock
         self._lock = Lock()
         self._errors = 0
-        self._since = 0.0
-        self._state: State = "closed"
+        self._gauge = metrics.breaker_state.labels(name)
+        self._turn("closed")
 
     @property
     def state(self) -> State:
@@ -44,7 +48,8 @@ class Breaker:
         """A call came back: whatever the state was, Redis answers again."""
         with self._lock:
             self._errors = 0
-            self._state = "closed"
+            if self._state != "closed":
+                self._turn("closed")
 
     def failed(self) -> None:
         """A call failed. One that was sent before the breaker opened doesn't prolong the pause."""
@@ -63,5 +68,6 @@ class Breaker:
         return True
 
     def _turn(self, state: State) -> None:
-        self._state = state
+        self._state: State = state
         self._since = self._clock()
+        self._gauge.set(get_args(State).index(state))

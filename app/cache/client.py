@@ -1,20 +1,22 @@
 """Redis as something that may be away: every command is bounded in time and none raises."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from redis import ConnectionPool, Redis, exceptions
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.retry import Retry
 
+from .. import metrics
 from ..errors import SettingsError
 from .breaker import Breaker
 
 T = TypeVar("T")
+Command = tuple[bytes | str | int, ...]
 
 
 class Failure(StrEnum):
@@ -63,6 +65,7 @@ class Counts:
     def add(self, event: str, reason: str) -> None:
         with self._lock:
             self._counter[event, str(reason)] += 1
+        metrics.cache_events.labels(event, reason).inc()
 
     def snapshot(self) -> Counter[tuple[str, str]]:
         """A copy; what never happened counts 0."""
@@ -96,7 +99,8 @@ class RedisClient:
             socket_timeout=socket_timeout,
             connect_timeout=connect_timeout,
         )
-        self._execute: Callable[..., object] = Redis(connection_pool=self._pool).execute_command
+        self._redis = Redis(connection_pool=self._pool)
+        self._execute: Callable[..., object] = self._redis.execute_command
 
     def get(self, key: str, *, max_bytes: int) -> bytes | Failure:
         """The string at `key`, b"" when there is none; at most `max_bytes` + 1 bytes of it."""
@@ -109,6 +113,14 @@ class RedisClient:
     def unlink(self, *keys: str) -> bool:
         """Whether Redis confirmed that nothing is at any of these keys any more."""
         return not isinstance(self._ask(int, "UNLINK", *keys), Failure)
+
+    def publish(self, channel: str, message: bytes) -> bool:
+        """Whether Redis took a message for whoever listens to a channel at this moment."""
+        return not isinstance(self._ask(int, "PUBLISH", channel, message), Failure)
+
+    def ask_all(self, *commands: Command) -> list[Any] | Failure:
+        """The replies to commands that are sent at once; a Failure if one of them was refused."""
+        return cast(list[Any] | Failure, self._guarded(lambda: self._send_all(commands)))
 
     def ping(self) -> bool:
         """Whether Redis answers now. For readiness: asks even when the breaker is open."""
@@ -134,10 +146,19 @@ class RedisClient:
         return self._count(Failure.PROTOCOL)
 
     def _call(self, *command: bytes | str | int) -> object:
+        return self._guarded(lambda: self._execute(*command))
+
+    def _send_all(self, commands: Iterable[Command]) -> list[Any]:
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            return pipeline.execute()
+
+    def _guarded(self, ask: Callable[[], object]) -> object:
         if not self.breaker.allows():
             return self._count(Failure.BREAKER_OPEN)
         try:
-            reply = self._execute(*command)
+            reply = ask()
         except _FAULTS as error:
             return self._failed(_reason(error))
         self.breaker.succeeded()
@@ -160,6 +181,8 @@ class _FragileConnection(AbstractConnection):
     """redis-py closes a connection after a timeout or a broken reply; this one after any error."""
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        if getattr(self, "_sock", None) is None:  # closed by an error before, in the same pipeline
+            raise exceptions.ConnectionError("The replies before this one are not to be trusted.")
         try:
             return super().read_response(*args, **kwargs)  # type: ignore[no-untyped-call]
         except exceptions.ResponseError:

@@ -52,7 +52,7 @@ class RateLimits:
         self._in_memory = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._pool = bounded_pool(redis_url) if redis_url else None
         self._in_redis = _redis_limiter(self._pool) if self._pool else None
-        self._breaker = Breaker(_ERRORS_IN_A_ROW)
+        self._breaker = Breaker(_ERRORS_IN_A_ROW, name="limits")
         self._lock = Lock()
 
     def check(self, owner: str, rate_class: RateClass) -> None:

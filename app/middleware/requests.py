@@ -5,17 +5,20 @@ What is kept of a request stands in its WSGI environment: `g` is the host's.
 
 import re
 import time
+from functools import cache
 from typing import cast
 
 import structlog
 from flask import Response, current_app, request
 
+from .. import metrics
 from ..ids import new_id
 from .cors import share
 
 log = structlog.get_logger("parley.request")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PARAMETER = re.compile(r"<(?:[^<>]*:)?(\w+)>")
 _ID, _STARTED, _LOGGED = "parley.request_id", "parley.started", "parley.logged"
 # What browsers may do with an answer that says nothing else about it: nothing.
 _PROTECTION = {
@@ -41,6 +44,7 @@ def start_request() -> None:
     """Gives the request an id, starts its clock and bounds its body."""
     request.environ[_LOGGED] = structlog.contextvars.bind_contextvars(request_id=request_id())
     request.environ[_STARTED] = time.perf_counter()
+    metrics.work.set(_described(request.url_rule.rule) if request.url_rule else "none")
     request.max_content_length = current_app.extensions["parley"].settings.max_body_bytes
 
 
@@ -54,15 +58,28 @@ def finish_request(response: Response) -> Response:
     response.headers["X-Request-Id"] = request_id()
     protect(response)
     if _STARTED in request.environ:
-        log.info(
-            "request",
-            method=request.method,
-            route=request.url_rule.rule if request.url_rule else None,
-            status=response.status_code,
-            duration_ms=round((time.perf_counter() - request.environ[_STARTED]) * 1000, 1),
-        )
+        _tell(response.status_code, time.perf_counter() - request.environ[_STARTED])
         structlog.contextvars.reset_contextvars(**request.environ.pop(_LOGGED))
+        response.call_on_close(lambda: metrics.work.set(metrics.BACKGROUND))
     return response
+
+
+def _tell(status: int, seconds: float) -> None:
+    log.info(
+        "request",
+        method=request.method,
+        route=request.url_rule.rule if request.url_rule else None,
+        status=status,
+        duration_ms=round(seconds * 1000, 1),
+    )
+    kind = f"{status // 100}xx"
+    metrics.request_seconds.labels(request.method, metrics.work.get(), kind).observe(seconds)
+
+
+@cache
+def _described(rule: str) -> str:
+    """A route as the API's description has it: `/conversations/{conversation_id}`."""
+    return _PARAMETER.sub(r"{\1}", rule)
 
 
 def protect(response: Response) -> Response:

@@ -80,6 +80,12 @@ class Message(Model):
             text("(search_words || array_to_tsvector(ARRAY['@'::text || user_email]))"),
             postgresql_using="gin",
         ),
+        Index(
+            "ix_messages_created_at",
+            "created_at",
+            postgresql_using="brin",
+            postgresql_with={"autosummarize": "on"},
+        ),
         CheckConstraint(one_of("role", "user", "assistant", "system", "tool"), name="role"),
         CheckConstraint(one_of("status", *MESSAGE_STATUSES), name="status"),
         CheckConstraint("rating BETWEEN -1 AND 5", name="rating"),

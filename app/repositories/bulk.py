@@ -108,7 +108,9 @@ class BulkRepository(Repository[Conversation]):
         """Changes locked conversations: their revisions now, None for what is no more."""
         verb = _VERBS[change.action]
         statement = CHANGE.format(change=verb.change) if verb.change else ERASE
-        return {row.id: row.revision for row in self._run(statement, change, ids=list(ids))}
+        revisions = {row.id: row.revision for row in self._run(statement, change, ids=list(ids))}
+        self.session.changed(*revisions)
+        return revisions
 
     def _lock(self, change: Change, chosen: str) -> str:
         verb = _VERBS[change.action]

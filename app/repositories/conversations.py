@@ -1,11 +1,14 @@
 from typing import Any
 from uuid import UUID
 
+from .. import metrics
 from ..errors import RecordNotFoundError
+from ..ids import new_id
 from ..models import Conversation
 from ..revisions import Revision
 from ..search_words import search_words
 from .base import Repository
+from .data import Data
 from .runs import FENCED, LEFT_IN_LEDGER
 
 CLIENT_ID = "CASE source WHEN 'client' THEN source_id END AS client_id"
@@ -31,6 +34,7 @@ UPDATE conversations SET
     revision = revision + 1, rev = gen_random_uuid()
 WHERE user_email = %(owner)s AND id = %(conversation_id)s AND deleted_at IS NULL
     AND title_source = 'auto' AND title IS DISTINCT FROM %(title)s
+RETURNING id
 """
 
 _RETITLE = """
@@ -112,6 +116,7 @@ class ConversationRepository(Repository[Conversation]):
     def create_once(self, fields: dict[str, Any]) -> UUID | None:
         """A new conversation's id; None when its source id is taken already."""
         rows = self.session.run(_CREATE, fields | {"owner": self.session.owner})
+        self.session.to_count += [metrics.conversations_created for _ in rows]
         return rows[0].id if rows else None
 
     def lock(self, conversation_id: UUID) -> Any | None:
@@ -126,21 +131,31 @@ class ConversationRepository(Repository[Conversation]):
         """Puts a locked conversation into the trash and fences its runs."""
         values = {"owner": self.session.owner, "ids": [conversation_id]}
         (row,) = self.session.run(CHANGE.format(change=INTO_TRASH), values)
+        self.session.changed(conversation_id)
         return Revision.of(row)
 
     def erase(self, conversation_id: UUID) -> None:
         """Removes a locked conversation with all its messages."""
         self.session.run(ERASE, {"owner": self.session.owner, "ids": [conversation_id]})
+        self.session.changed(conversation_id)
 
     def entitle(self, conversation_id: UUID, title: str) -> None:
         """Another title, unless somebody chose the one that it has."""
         values = {"title": title, "title_words": search_words(title)}
-        self.session.run(_ENTITLE, values | self._named(conversation_id))
+        if self.session.run(_ENTITLE, values | self._named(conversation_id)):
+            self.session.changed(conversation_id)
 
     def retitle(self, conversation_id: UUID, title: str | None) -> None:
         """Another automatic title, or none, as part of another change of a locked conversation."""
         values = {"title": title, "title_words": search_words(title or "")}
         self.session.run(_RETITLE, values | self._named(conversation_id))
+
+    def rewrite(self, conversation_id: UUID, data: Data) -> Any | None:
+        """Other columns for a locked conversation, as a new revision: its record; None: trashed."""
+        data = {**data, "revision": {"increment": 1}, "rev": new_id()}
+        self.update_many(where={"id": conversation_id}, data=data)
+        self.session.changed(conversation_id)
+        return self.record(conversation_id)
 
     def branch(
         self,
@@ -154,6 +169,7 @@ class ConversationRepository(Repository[Conversation]):
         """Another leaf for a locked conversation, which has lost so many messages and tokens."""
         values = {"leaf_id": leaf_id, "preview": preview, "messages": messages, "tokens": tokens}
         (row,) = self.session.run(_BRANCH, values | self._named(conversation_id))
+        self.session.changed(conversation_id)
         return Revision.of(row)
 
     def _named(self, conversation_id: UUID) -> dict[str, Any]:

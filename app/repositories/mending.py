@@ -113,6 +113,7 @@ class MendingRepository(Repository[Conversation]):
     def recount(self, conversation_id: UUID, *, preview: str | None, title_words: str) -> None:
         """Counts its messages, and makes it another revision."""
         self._run(_RECOUNT, conversation_id, preview=preview, title_words=title_words)
+        self.session.changed(conversation_id)
 
     def _run(self, sql: str, conversation_id: UUID, **values: Any) -> list[Any]:
         named = {"owner": self.session.owner, "conversation_id": conversation_id}

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 
+from .. import metrics
 from ..errors import AlreadySentError, AnswerWaitsError
 from ..models import Message
 from ..revisions import Revision
@@ -39,6 +40,9 @@ SELECT id FROM messages
 WHERE conversation_id = %(conversation_id)s AND user_email = %(owner)s
     AND client_message_id = %(client_message_id)s
 """
+_NOTED = _OF_CONVERSATION + (
+    "AND m.metadata ->> %(name)s = %(value)s ORDER BY m.is_active DESC, m.seq DESC LIMIT 1"
+)
 
 _SENT_BEFORE = f"""
 SELECT {TURN_COLUMNS}, encode(m.payload_sha256, 'hex') AS payload_sha256, c.revision,
@@ -123,12 +127,16 @@ class MessageRepository(Repository[Message]):
             values |= started | asdict(run.allowance)
         try:
             sql = statement(starts_run=run is not None, is_under=under is not None)
-            return self.session.run(sql, values)
+            rows = self.session.run(sql, values)
         except IntegrityError as error:
             taken = error.orig and error.orig.diag.constraint_name  # type: ignore[attr-defined]
             if taken not in _CONFLICTS:
                 raise
             raise _CONFLICTS[taken] from error
+        if rows:
+            self.session.changed(conversation_id)
+            self.session.to_count += [metrics.messages_stored.labels(m.role) for m in messages]
+        return rows
 
     def find(self, conversation_id: UUID, message_id: UUID) -> Turn | None:
         """A message of the conversation."""
@@ -144,6 +152,14 @@ class MessageRepository(Repository[Message]):
         """The id of the message that its client knows by an id of its own."""
         rows = self._run(_OF_CLIENT, conversation_id, client_message_id=client_message_id)
         return rows[0].id if rows else None
+
+    def find_noted(self, conversation_id: UUID, name: str, value: str) -> Turn | None:
+        """The newest message whose metadata say so, of the branch that is shown if there is one.
+
+        No index knows them: it looks at each message of the conversation.
+        """
+        rows = self._run(_NOTED, conversation_id, name=name, value=value)
+        return _turn(rows[0]) if rows else None
 
     def tail(self, conversation_id: UUID, take: int, among: Among = ACTIVE) -> list[Turn]:
         """The last `take` turns, oldest first."""

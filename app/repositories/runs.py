@@ -1,5 +1,6 @@
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from ..database import OperationSession
@@ -64,18 +65,9 @@ logged AS (
     WHERE r.user_email = %(owner)s AND r.status = 'running')
 """
 
-# Guarded by the attempt: no row means that the run was taken away (fenced).
-_RENEW = f"""
-WITH run AS (
-    UPDATE runs SET lease_until = clock_timestamp() + interval '{LEASE_SECONDS} seconds'
-    WHERE id = %(run_id)s AND user_email = %(owner)s AND attempt = %(attempt)s
-        AND status = 'running' AND NOT stop_requested
-    RETURNING id),
-chunk AS (
-    INSERT INTO run_chunks (run_id, n, user_email, text)
-    SELECT id, %(n)s, %(owner)s, %(text)s FROM run WHERE %(text)s <> ''
-    ON CONFLICT (run_id, n) DO NOTHING)
-SELECT id FROM run
+_KEEP = f"""
+SELECT run_id, lease FROM parley_keep_runs(
+    %(ids)s::uuid[], %(owners)s, %(attempts)s, %(numbers)s, %(texts)s, {LEASE_SECONDS})
 """
 
 # An answer that ends in the trash is no visible change: what comes back is one revision on.
@@ -134,14 +126,14 @@ logged AS (
         LEFT JOIN messages question ON question.conversation_id = answer.conversation_id
             AND question.id = answer.parent_id AND question.user_email = %(owner)s)
 SELECT answer.id, answer.seq, answer.parent_id, answer.is_active, answer.client_message_id,
-    answer.created_at, answer.latency_ms, counted.revision
+    answer.created_at, answer.latency_ms, answer.conversation_id, counted.revision
 FROM answer, counted
 """
 
 # Only who holds the attempt can have ended it: an ending whose reply got lost is found again.
 _FINISHED = """
 SELECT m.id, m.seq, m.parent_id, m.is_active, m.client_message_id, m.created_at, m.latency_ms,
-    c.revision
+    m.conversation_id, c.revision
 FROM runs r
     JOIN messages m ON m.conversation_id = r.conversation_id AND m.id = r.message_id
     JOIN conversations c ON c.id = r.conversation_id
@@ -152,7 +144,29 @@ WHERE r.id = %(run_id)s AND r.user_email = %(owner)s AND r.attempt = %(attempt)s
 _CHUNKS = """
 SELECT text FROM run_chunks WHERE run_id = %(run_id)s AND user_email = %(owner)s ORDER BY n
 """
-_CLAIM_EXPIRED = "SELECT run_id, owner, attempt FROM parley_claim_expired_runs(%(max_runs)s)"
+_CHUNKS_OF_MESSAGE = """
+SELECT k.text FROM runs r JOIN run_chunks k ON k.run_id = r.id AND k.user_email = %(owner)s
+WHERE r.conversation_id = %(conversation_id)s AND r.message_id = %(message_id)s
+    AND r.user_email = %(owner)s
+ORDER BY r.created_at, k.n
+"""
+_CLAIM_EXPIRED = "SELECT run_id, owner, attempt, cause FROM parley_claim_expired_runs(%(max_runs)s)"
+
+# The shown answer first; another is left from a branch that was shown before.
+_LIVE = """
+SELECT r.id, r.message_id, m.parent_id FROM runs r JOIN messages m
+    ON m.conversation_id = r.conversation_id AND m.id = r.message_id
+    AND m.user_email = %(owner)s
+WHERE r.conversation_id = %(conversation_id)s AND r.user_email = %(owner)s
+    AND r.status = 'running' AND r.lease_until > '-infinity'
+ORDER BY m.is_active DESC, r.created_at DESC
+"""
+_STOP = """
+UPDATE runs SET stop_requested = true
+WHERE conversation_id = %(conversation_id)s AND user_email = %(owner)s AND status = 'running'
+    AND (%(message_id)s::uuid IS NULL OR message_id = %(message_id)s::uuid)
+RETURNING id, message_id
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,13 +203,26 @@ class Ending:
     first_token_ms: int | None = None
 
 
+class Chunk(NamedTuple):
+    """Piece `n` of what a run says, which may be empty."""
+
+    run_id: UUID
+    owner: str
+    attempt: int
+    n: int
+    text: str
+
+
 class RunRepository(Repository[Run]):
     model = Run
 
-    def renew(self, run_id: UUID, attempt: int, *, n: int, text: str) -> bool:
-        """Renews the lease and keeps chunk `n`, once; False when the run is not ours any more."""
-        values = {"run_id": run_id, "attempt": attempt, "n": n, "text": text}
-        return bool(self.session.run(_RENEW, values | {"owner": self.session.owner}))
+    def live(self, conversation_id: UUID) -> list[Any]:
+        """Runs that are being written, the shown one first: rows of id, message_id, parent_id."""
+        return self._run(_LIVE, conversation_id)
+
+    def stop(self, conversation_id: UUID, message_id: UUID | None) -> list[Any]:
+        """Asks the runs of a conversation, or of one message, to stop: rows of id, message_id."""
+        return self._run(_STOP, conversation_id, message_id=message_id)
 
     def finish(self, run_id: UUID, attempt: int, log_id: UUID, ending: Ending) -> Any | None:
         """Ends the run with its answer, once: the answer's row, or None when it is not ours."""
@@ -210,6 +237,7 @@ class RunRepository(Repository[Run]):
             "contexts_retrieved": len(ending.contexts or ()),
         }
         rows = self.session.run(_FINISH, values) or self.session.run(_FINISHED, values)
+        self.session.changed(*(row.conversation_id for row in rows))
         return rows[0] if rows else None
 
     def take_turn(self) -> None:
@@ -229,9 +257,32 @@ class RunRepository(Repository[Run]):
         values = {"run_id": run_id, "owner": self.session.owner}
         return "".join(row.text for row in self.session.run(_CHUNKS, values))
 
+    def text_of(self, conversation_id: UUID, message_id: UUID) -> str:
+        """The same by the message that is being written."""
+        rows = self._run(_CHUNKS_OF_MESSAGE, conversation_id, message_id=message_id)
+        return "".join(row.text for row in rows)
+
+    def _run(self, sql: str, conversation_id: UUID, **values: Any) -> list[Any]:
+        named = {"owner": self.session.owner, "conversation_id": conversation_id}
+        return self.session.run(sql, named | values)
+
+
+def keep(session: OperationSession, chunks: Sequence[Chunk]) -> dict[UUID, str]:
+    """Keeps runs' chunks, each once, and renews their leases: `held`, `stopped`, `lost` or `busy`.
+
+    Only whose owner and attempt are the row's are kept, and what nobody else has locked.
+    """
+    columns = zip(*chunks, strict=True)
+    names = ("ids", "owners", "attempts", "numbers", "texts")
+    values = {name: list(column) for name, column in zip(names, columns, strict=True)}
+    return {row.run_id: row.lease for row in session.run(_KEEP, values)}
+
 
 def claim_expired(session: OperationSession, max_runs: int) -> list[Any]:
-    """Takes over runs whose lease is over, of any owner: rows of run_id, owner, attempt."""
+    """Takes over runs whose lease is over, of any owner: rows of run_id, owner, attempt, cause.
+
+    The cause is `stopped`, `fenced` or `crashed`.
+    """
     return session.run(_CLAIM_EXPIRED, {"max_runs": max_runs})
 
 

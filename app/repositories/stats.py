@@ -61,6 +61,8 @@ SELECT count(*) AS conversations,
 FROM conversations WHERE user_email = %(owner)s AND is_published
 """
 
+_ACTIVITY = "SELECT active_conversations FROM parley_activity()"
+
 # Where the tables are somebody else's, row-level security would show an empty ledger.
 _IS_OWNER = """
 SELECT pg_has_role(relowner, 'USAGE') AS is_owner FROM pg_class
@@ -132,6 +134,12 @@ def all_questions(
 ) -> Questions:
     """Those of all users, for the tables' owner."""
     return _questions((by,), session.run(_ALL[by], {"since": since, "until": until}))
+
+
+def active_conversations(session: OperationSession) -> int:
+    """How many conversations, of all users, got a message within the last 15 minutes."""
+    count: int = session.run(_ACTIVITY, {})[0].active_conversations
+    return count
 
 
 def sees_all_users(session: OperationSession) -> bool:

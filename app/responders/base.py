@@ -43,14 +43,53 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """The passages that the answer is based on: JSON objects, shown to the client as they are."""
+    """The passages that the answer is based on: JSON objects, shown to the client as they are.
+
+    Those that come last count. Whose `url` is a web address is shown as a link.
+    """
 
     items: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """The model is asked again: what follows is based on the results so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool is called. `input` is JSON: an object, or the model's own text where that is none."""
+
+    call_id: str
+    name: str
+    input: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a call came to: `output`, which is JSON, or `error`, a sentence for people."""
+
+    call_id: str
+    output: Any = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """JSON for the host's own front end, kept as a part `data-<name>` of the answer.
+
+    The same name and `data_id` again replaces it. What `is_transient` is shown, and not kept.
+    """
+
+    name: str
+    data: Any
+    data_id: str | None = None
+    is_transient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the provider counted them."""
+    """Tokens of the answer so far, as the provider counted them: the last one counts."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -64,7 +103,7 @@ class Finish:
     model: str | None = None
 
 
-Event = TextDelta | ReasoningDelta | Contexts | Usage | Finish
+Event = TextDelta | ReasoningDelta | Contexts | Step | ToolCall | ToolResult | Data | Usage | Finish
 
 
 class Responder(Protocol):

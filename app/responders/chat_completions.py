@@ -1,4 +1,4 @@
-"""Chat Completions as it is spoken: the messages of a request, and the events in an answer.
+"""Chat Completions as it is spoken: what is in a request, and the events in an answer.
 
 The dialect is OpenAI's (`chat.completion.chunk`) with what Ollama, vLLM, LiteLLM, OpenRouter and
 Mistral add to it or leave out. Unknown fields are passed over.
@@ -8,12 +8,16 @@ import codecs
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 from ..errors import ModelError
+from ..json_text import dumps
 from ..transcript import Turn
-from .base import Event, Finish, FinishReason, Prompt, ReasoningDelta, TextDelta, Usage
+from .base import Event, Finish, FinishReason, Prompt, ReasoningDelta, TextDelta, ToolCall, Usage
 from .sse import DONE
+from .tool_calls import CallPiece
+
+Message: TypeAlias = dict[str, Any]
 
 _REASONS: Mapping[str, FinishReason] = {
     "stop": "stop",
@@ -27,14 +31,24 @@ _MOST_TOKENS = 2**31 - 1
 _LONGEST_NAME = 200
 
 
-def messages(prompt: Prompt) -> list[dict[str, str]]:
+def messages(prompt: Prompt) -> list[Message]:
     """System prompt, what was said before as far as it can be repeated, and the question."""
     system = [_message("system", prompt.system_prompt)] if prompt.system_prompt else []
     history = [_message(turn.role, turn.content) for turn in prompt.history.turns if _counts(turn)]
     return [*system, *history, _message("user", prompt.question)]
 
 
-def events(payloads: Iterable[str], *, model: str) -> Iterator[Event]:
+def asked(text: str, calls: Iterable[ToolCall]) -> Message:
+    """What the model said in a round that ended in calls. Input that is no object is left out."""
+    return {"role": "assistant", "content": text or None, "tool_calls": [_call(c) for c in calls]}
+
+
+def result(call_id: str, content: str) -> Message:
+    """What a call came to, for the model to read."""
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+def events(payloads: Iterable[str], *, model: str) -> Iterator[Event | CallPiece]:
     """The events that an answer's payloads stand for; Usage and Finish come last, once.
 
     `model` is named in Finish when the provider names none. Raises ModelError: `upstream` at the
@@ -84,7 +98,7 @@ class _Answer:
     text: _ScalarText = field(default_factory=_ScalarText)
     reasoning: _ScalarText = field(default_factory=_ScalarText)
 
-    def take(self, payload: str) -> Iterator[Event]:
+    def take(self, payload: str) -> Iterator[Event | CallPiece]:
         chunk = _parsed(payload)
         choice = _first(chunk.get("choices"))
         if chunk.get("error") or chunk.get("object") == "error" or choice.get("error"):
@@ -102,13 +116,14 @@ class _Answer:
             yield self.usage
         yield Finish(reason, self.model)
 
-    def _deltas(self, delta: Mapping[str, Any]) -> Iterator[Event]:
+    def _deltas(self, delta: Mapping[str, Any]) -> Iterator[Event | CallPiece]:
         thought = _text(delta.get("reasoning_content") or delta.get("reasoning"))
         if thought := self.reasoning.take(thought):
             yield ReasoningDelta(thought)
         text = _text(delta.get("content")) or _text(delta.get("refusal"))
         if text := self.text.take(text):
             yield TextDelta(text)
+        yield from _call_pieces(delta.get("tool_calls"))
 
 
 def _counts(turn: Turn) -> bool:
@@ -116,8 +131,30 @@ def _counts(turn: Turn) -> bool:
     return is_said and turn.role != "tool"
 
 
-def _message(role: str, content: str) -> dict[str, str]:
+def _message(role: str, content: str) -> Message:
     return {"role": role, "content": content}
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    arguments = dumps(call.input if isinstance(call.input, Mapping) else {}).decode()
+    function = {"name": call.name, "arguments": arguments}
+    return {"id": call.call_id, "type": "function", "function": function}
+
+
+def _call_pieces(pieces: object) -> Iterator[CallPiece]:
+    """Those that say something: a piece without a word must not pass for a sign of life."""
+    for piece in pieces if isinstance(pieces, list) else ():
+        call = _mapping(piece)
+        function, index = _mapping(call.get("function")), call.get("index")
+        said = (_text(call.get("id")), _text(function.get("name")), _arguments(function))
+        if any(said):
+            yield CallPiece(index if _is_count(index) else None, *said)
+
+
+def _arguments(function: Mapping[str, Any]) -> str:
+    """The text of arguments; some servers send the object itself."""
+    arguments = function.get("arguments")
+    return json.dumps(arguments) if isinstance(arguments, dict) else _text(arguments)
 
 
 def _parsed(payload: str) -> Mapping[str, Any]:

@@ -56,7 +56,7 @@ class RecallResponder:
     def stream(self, prompt: Prompt) -> Iterator[Event]:
         quotes = self._quotes(prompt)
         if quotes:
-            yield Contexts([_context(passage, quote) for passage, quote in quotes])
+            yield Contexts([context_of(passage, quote) for passage, quote in quotes])
         yield from _words(_answer(quotes))
         yield Finish("stop", model="recall")
 
@@ -103,7 +103,8 @@ def _is_telling(passage: Passage, question: str) -> bool:
     return not is_echo and not passage.content.startswith(_NO_MODEL)
 
 
-def _context(passage: Passage, quote: str) -> dict[str, Any]:
+def context_of(passage: Passage, quote: str) -> dict[str, Any]:
+    """A passage as it is shown with an answer, by a quote from it."""
     return {
         "source": "history",
         "conversation_id": str(passage.conversation_id),

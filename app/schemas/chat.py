@@ -2,11 +2,15 @@ from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
-from .fields import ClientId, ConversationReference, Details, Items, mode, model, spoken
+from .fields import ClientId, ConversationReference, Details, Flag, Items, mode, model, spoken
 from .messages import PARENT, Message
+from .ui import UiRequest, is_ui
 
-WIRES = ("text", "sse", "json")
-
+WIRES = ("text", "sse", "json", "ui")
+EVENTS = (
+    "message", "delta", "reasoning", "contexts", "step", "tool_call", "tool_result", "data", "done",
+    "error",
+)  # fmt: skip
 
 CHAT_EXAMPLE = {"message": "What should I see in Huế?", "client_message_id": "q-1"}
 
@@ -41,6 +45,10 @@ class ChatRequest(Schema):
     mode = mode()
     model = model()
     filters = Items(Details(), most=100, load_default=list)
+    is_retry = Flag(
+        data_key="retry",
+        metadata={"description": "Asked again: an answer that was broken off is given anew."},
+    )
 
     @validates_schema
     def check_message(self, data: dict[str, Any], **_: Any) -> None:
@@ -48,6 +56,18 @@ class ChatRequest(Schema):
             raise ValidationError("must be given, or messages, but not both.", "message")
         if "messages" in data:
             _check_last(data["messages"])
+
+
+class AskRequest(Schema):
+    """A question in our own form, or, as `ui`, in the AI SDK's."""
+
+    class Meta:
+        any_of = (ChatRequest, UiRequest)
+
+    def load(self, data: Any, **options: Any) -> Any:
+        if is_ui(data):
+            return {"ui": UiRequest().load(data)}
+        return ChatRequest().load(data, **options)
 
 
 class RetryRequest(Schema):
@@ -58,12 +78,38 @@ class RetryRequest(Schema):
     mode = mode()
     model = model()
     filters = Items(Details(), most=100, load_default=list)
+    is_for_agent = Flag(
+        data_key="agent", metadata={"description": "Whether whoever answers may call tools."}
+    )
 
 
 class ChatQuery(Schema):
     wire = fields.String(
         validate=validate.OneOf(WIRES),
-        metadata={"description": "The form of the answer; else Accept decides, else it is text."},
+        metadata={"description": "The form of the answer; else Accept decides, else the body."},
+    )
+
+
+class ResumeQuery(Schema):
+    wire = fields.String(
+        validate=validate.OneOf(("sse", "ui")),
+        metadata={"description": "The form of the answer; else Accept decides, else it is ui."},
+    )
+
+
+class StopRequest(Schema):
+    class Meta:
+        may_be_absent = True
+
+    message_id = ClientId(
+        metadata={"description": "The answer that is meant: another one goes on then."}
+    )
+
+
+class StopAnswer(Schema):
+    conversation_id = fields.UUID(required=True)
+    stopped = fields.Integer(
+        required=True, attribute="count", metadata={"description": "How many answers were ended."}
     )
 
 
@@ -79,9 +125,9 @@ class ChatEvent(Schema):
 
     event = fields.String(
         required=True,
-        validate=validate.OneOf(("message", "delta", "reasoning", "contexts", "done", "error")),
+        validate=validate.OneOf(EVENTS),
     )
-    id = fields.String(required=True, metadata={"pattern": "^[0-9]+$"})
+    id = fields.String(metadata={"description": "The message's id, a colon, and a number."})
     data = fields.String(required=True, metadata={"contentMediaType": "application/json"})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from ..services.compat import MOST_TURNS
-from .fields import ConversationReference, Details, Items, spoken
+from .fields import ConversationReference, Details, Flag, Items, spoken
 
 
 class NaiveTimestamp(fields.Field[datetime]):
@@ -19,15 +19,6 @@ class NaiveTimestamp(fields.Field[datetime]):
         if value is None:
             return None
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-
-
-class Flag(fields.Boolean):
-    """true or false, and nothing that looks like one of them."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if not isinstance(value, bool):
-            raise self.make_error("invalid", input=value)
-        return super()._deserialize(value, *args, **kwargs)
 
 
 def _words(**kwargs: Any) -> Items:

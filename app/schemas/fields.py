@@ -80,6 +80,15 @@ class Items(fields.List[Any]):
         return super()._deserialize(value, *args, **kwargs)
 
 
+class Flag(fields.Boolean):
+    """true or false, and nothing that looks like one of them."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
 class WholeNumber(fields.Integer):
     """An integer as JSON has it: 2.0 is one, "2" is none."""
 

@@ -13,6 +13,7 @@ from .fields import (
     revision,
     spoken,
 )
+from .ui import UiMessagePage
 
 APPEND_EXAMPLE = {
     "messages": [
@@ -78,6 +79,10 @@ class BranchQuery(MessagesQuery):
         validate=validate.OneOf(("active", "all")),
         metadata={"description": "The branch that is shown, or the whole tree."},
     )
+    format = fields.String(
+        validate=validate.OneOf(("ui",)),
+        metadata={"description": "As the AI SDK's messages, for a client of its to begin with."},
+    )
 
 
 class ActiveLeaf(Schema):
@@ -119,6 +124,11 @@ class Message(Schema):
 class MessagePage(Schema):
     messages = fields.List(fields.Nested(Message), required=True)
     next_cursor = fields.UUID(required=True, allow_none=True)
+
+
+class MessagesAnswer(Schema):
+    class Meta:
+        any_of = (MessagePage, UiMessagePage)
 
 
 class AppendAnswer(Schema):

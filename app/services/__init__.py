@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
+from .activity import ActivityService
+from .answers import AnswerService
 from .bulk import BulkService
+from .changes import ChangeService
 from .chat import ChatService
 from .compat import CompatService
 from .conversations import ConversationService
@@ -13,6 +16,7 @@ from .stats import StatsService
 from .tokens import TokenService
 from .trash import TrashService
 from .tree import TreeService
+from .ui import UiService
 from .users import UserService
 
 
@@ -20,7 +24,10 @@ from .users import UserService
 class Services:
     """What views, middleware and commands call."""
 
+    activity: ActivityService
+    answers: AnswerService
     bulk: BulkService
+    changes: ChangeService
     chat: ChatService
     compat: CompatService
     conversations: ConversationService
@@ -31,4 +38,5 @@ class Services:
     tokens: TokenService
     trash: TrashService
     tree: TreeService
+    ui: UiService
     users: UserService

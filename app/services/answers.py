@@ -2,130 +2,195 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
+from .. import metrics
 from ..database import Database
-from ..errors import AlreadySentError, UnavailableError
+from ..errors import UnavailableError
 from ..repositories.conversations import ConversationRepository
-from ..repositories.messages import MessageRepository, SentMessage
+from ..repositories.messages import MessageRepository
 from ..repositories.runs import RunRepository
-from ..streaming.events import Done, Failed, Passages, Started, Text, WireEvent
-from ..streaming.run import TAKEN_BACK
+from ..streaming.encoders import place_of
+from ..streaming.events import Done, Failed, Heard, Started, Text, Watch
+from ..streaming.mirrors import Mirrors
+from ..streaming.outcome import CRASHED, FENCED, SHUT_DOWN, STOPPED, Outcome
+from ..streaming.parts import events_of
 from ..streaming.runner import Runner
+from ..streaming.tally import Tally
 from ..transcript import Turn
+from .conversations import ConversationService
+from .tree import TreeService
 
 POLL_SECONDS = 0.5
-_SENTENCES = {
-    "interrupted": "The answer was interrupted. What was written of it is kept.",
-    "cancelled": "The answer was stopped. What was written of it is kept.",
-    "failed": "The answer failed. Your message is saved.",
-}
-
-
-class AnswerService:
-    def __init__(self, database: Database, runner: Runner) -> None:
-        self._database = database
-        self._runner = runner
-
-    def watch_again(
-        self, owner: str, conversation_id: UUID, question: SentMessage
-    ) -> Iterator[WireEvent | None]:
-        """The events of a question that was asked before. AlreadySentError: nobody answers it."""
-        with self._database.statement(owner) as session:
-            answer = MessageRepository(session).answer_to(conversation_id, question.turn.id)
-        if answer is None:
-            raise AlreadySentError
-        return self._watch(owner, conversation_id, answer, question)
-
-    def watch_retry(
-        self, owner: str, conversation_id: UUID, retry: SentMessage
-    ) -> Iterator[WireEvent | None]:
-        """The same of another answer, which was asked for by an id of its own."""
-        answer = self._answer(owner, conversation_id, retry.turn.id)
-        if answer is None:
-            raise AlreadySentError
-        return self._watch(owner, conversation_id, answer, retry)
-
-    def _watch(
-        self, owner: str, conversation_id: UUID, answer: Turn, sent: SentMessage
-    ) -> Iterator[WireEvent | None]:
-        if (run := self._runner.find(answer.id)) is not None:
-            return run.wire.watch()
-        started = Started(
-            conversation_id=conversation_id,
-            message_id=answer.id,
-            user_message_id=answer.parent_id or answer.id,
-            revision=sent.revision.number,
-            title=sent.title,
-        )
-        number = sent.revision.number
-        if answer.status != "streaming":  # which it may have been when `sent` was read
-            number = self._revision(owner, conversation_id) or number
-        return self._follow(owner, started, _News(answer, "", number))
-
-    def _follow(
-        self, owner: str, started: Started, news: "_News | None"
-    ) -> Iterator[WireEvent | None]:
-        """What is stored of an answer, and what a run elsewhere adds to it."""
-        yield started
-        shown = 0
-        while news and news.answer.status == "streaming":
-            yield Text(news.text[shown:]) if news.text[shown:] else None
-            shown = max(shown, len(news.text))
-            time.sleep(POLL_SECONDS)
-            news = self._news(owner, started, news)
-        if news is None:
-            yield Failed("interrupted", "fenced", TAKEN_BACK)
-            return
-        if news.answer.content[shown:]:
-            yield Text(news.answer.content[shown:])
-        if news.answer.contexts:
-            yield Passages(news.answer.contexts)
-        yield _ending(news.answer, news.revision)
-
-    def _news(self, owner: str, started: Started, last: "_News") -> "_News | None":
-        """How the answer stands now, or stood at last while the store is away; None: deleted."""
-        conversation_id = started.conversation_id
-        try:
-            answer = self._answer(owner, conversation_id, started.message_id)
-            if answer is None:
-                return None
-            if answer.status == "streaming":
-                text = self._text_so_far(owner, conversation_id, answer.id)
-                return _News(answer, text, last.revision)
-            return _News(answer, "", self._revision(owner, conversation_id) or last.revision)
-        except UnavailableError:
-            return last
-
-    def _answer(self, owner: str, conversation_id: UUID, message_id: UUID) -> Turn | None:
-        with self._database.statement(owner) as session:
-            return MessageRepository(session).find(conversation_id, message_id)
-
-    def _text_so_far(self, owner: str, conversation_id: UUID, message_id: UUID) -> str:
-        with self._database.statement(owner) as session:
-            runs = RunRepository(session)
-            where = {"conversation_id": conversation_id, "message_id": message_id}
-            run = runs.find_first(where=where, order_by={"created_at": "desc"})
-            return runs.text_so_far(run.id) if run else ""
-
-    def _revision(self, owner: str, conversation_id: UUID) -> int | None:
-        with self._database.statement(owner) as session:
-            record = ConversationRepository(session).record(conversation_id)
-            return record and record.revision
+_FAILED = Outcome("failed", None, "The answer failed. Your message is saved.")
+_SENTENCES = {it.status: it.message for it in (_FAILED, STOPPED, CRASHED)}
+_SENTENCES_BY_CLASS = {it.error_class: it.message for it in (FENCED, SHUT_DOWN)}
+_TAKEN_BACK = FENCED.failed()
 
 
 @dataclass(frozen=True, slots=True)
-class _News:
-    """An answer, its text so far while it is being written, and its conversation's revision."""
+class Stopped:
+    """How many answers of a conversation were still being written, and are not any more."""
 
-    answer: Turn
+    conversation_id: UUID
+    count: int
+
+
+class AnswerService:
+    """RecordNotFoundError: there is no such conversation or message, or it is not the owner's."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        conversations: ConversationService,
+        tree: TreeService,
+        runner: Runner,
+        mirrors: Mirrors,
+    ) -> None:
+        self._database = database
+        self._conversations = conversations
+        self._tree = tree
+        self._runner = runner
+        self._mirrors = mirrors
+
+    def resume(self, owner: str, reference: str, last_event_id: str | None = None) -> Watch | None:
+        """The answer that is being written in a conversation; None when there is none.
+
+        `last_event_id` (the sse wire's) says what was heard of which answer: it goes on from
+        there, and to its end even if it is over by now.
+        """
+        place = place_of(last_event_id)
+        conversation_id = self._conversations.find(owner, reference)
+        with self._database.statement(owner) as session:
+            record = ConversationRepository(session).record_or_raise(conversation_id)
+            live = RunRepository(session).live(conversation_id)
+            known = place and MessageRepository(session).find(conversation_id, place.message_id)
+        if live:
+            started = _started(record, live[0].message_id, live[0].parent_id)
+        elif known and known.role == "assistant":
+            started = _started(record, known.id, known.parent_id)
+        else:
+            return None
+        is_same = place is not None and place.message_id == started.message_id
+        return self.watch(owner, started, after=place.number if place and is_same else None)
+
+    def stop(self, owner: str, reference: str, message: str | None = None) -> Stopped:
+        """Ends what is being written in a conversation, or one message of it, as `cancelled`.
+
+        What was written of it is kept. For what is over already it changes nothing.
+        """
+        conversation_id = self._conversations.find(owner, reference)
+        message_id = message and self._tree.find(owner, reference, message).turns[0].id
+        with self._database.statement(owner) as session:
+            ConversationRepository(session).record_or_raise(conversation_id)
+            rows = RunRepository(session).stop(conversation_id, message_id or None)
+        self._runner.stop(owner, {row.id: row.message_id for row in rows})
+        return Stopped(conversation_id, len(rows))
+
+    def newest(self, owner: str, conversation_id: UUID, question_id: UUID) -> Turn | None:
+        """The newest answer to a question."""
+        with self._database.statement(owner) as session:
+            return MessageRepository(session).answer_to(conversation_id, question_id)
+
+    def watch(self, owner: str, started: Started, *, after: int | None = None) -> Watch:
+        """An answer to its end, wherever it is written, or from the store when it is not any more.
+
+        From its first event, or from the one after number `after` where that is known.
+        """
+        metrics.answers_resumed.inc()
+        if (run := self._runner.find(owner, started.message_id)) is not None:
+            return Watch(started, run.wire.watch(after))
+        return Watch(started, self._from_afar(owner, started, after))
+
+    def _from_afar(self, owner: str, started: Started, after: int | None) -> Iterator[Heard | None]:
+        """What another process writes, on its wire or as it is kept; then what is stored."""
+        tally = Tally()
+        yield from self._mirrored(owner, started, after, tally)
+        yield from tally.rest([Heard(started)])
+        while (standing := self._look(owner, started)) is None or standing.is_streaming:
+            yield from tally.rest([Heard(Text(standing.text))] if standing else [])
+            yield None
+            time.sleep(POLL_SECONDS)
+            yield from self._mirrored(owner, started, None, tally)
+        if standing.answer is None:
+            yield Heard(_TAKEN_BACK)
+            return
+        yield from tally.rest(map(Heard, events_of(standing.answer)))
+        yield Heard(_ending_of(standing.answer, standing.revision))
+
+    def _mirrored(
+        self, owner: str, started: Started, after: int | None, tally: Tally
+    ) -> Iterator[Heard | None]:
+        """What is heard of another process, until its run is over or its wire is lost."""
+        if not self._mirrors.is_possible:
+            return
+        run_id = self._run_id(owner, started)
+        self._runner.start()  # where no run was launched yet, nobody follows mirrors
+        mirror = self._mirrors.find(run_id) if run_id else None
+        if mirror is None:
+            return
+        for heard in mirror.since(0)[: mirror.place_after(after)]:
+            tally.note(heard.event)
+        for news in tally.rest(mirror.watch()):
+            if news is None and not self._is_streaming(owner, started):
+                return
+            yield news
+
+    def _is_streaming(self, owner: str, started: Started) -> bool:
+        standing = self._look(owner, started)
+        return standing is None or standing.is_streaming
+
+    def _look(self, owner: str, started: Started) -> "_Standing | None":
+        """How an answer stands now; None while the store is away."""
+        with suppress(UnavailableError), self._database.statement(owner) as session:
+            answer = MessageRepository(session).find(started.conversation_id, started.message_id)
+            if answer is None:
+                return _Standing(None, "", started.revision)
+            if answer.status == "streaming":
+                text = RunRepository(session).text_of(started.conversation_id, answer.id)
+                return _Standing(answer, text, started.revision)
+            record = ConversationRepository(session).record(started.conversation_id)
+            return _Standing(answer, "", record.revision if record else started.revision)
+        return None
+
+    def _run_id(self, owner: str, started: Started) -> UUID | None:
+        """The run that writes an answer, if one does."""
+        with suppress(UnavailableError), self._database.statement(owner) as session:
+            runs = RunRepository(session).live(started.conversation_id)
+            return next((run.id for run in runs if run.message_id == started.message_id), None)
+        return None
+
+
+def _started(record: Any, message_id: UUID, parent_id: UUID | None) -> Started:
+    return Started(
+        conversation_id=record.id,
+        message_id=message_id,
+        user_message_id=parent_id or message_id,
+        revision=record.revision,
+        title=record.title,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """An answer, None if it is deleted; its text while it is written; the revision."""
+
+    answer: Turn | None
     text: str
     revision: int
 
+    @property
+    def is_streaming(self) -> bool:
+        return self.answer is not None and self.answer.status == "streaming"
 
-def _ending(answer: Turn, revision: int) -> Done | Failed:
+
+def _ending_of(answer: Turn, revision: int) -> Done | Failed:
     if answer.status == "complete":
         return Done(answer, revision)
-    sentence = _SENTENCES[answer.status]
-    return Failed(answer.status, answer.error_class or answer.status, sentence, answer, revision)
+    error_class = answer.error_class or answer.status
+    sentence = _SENTENCES_BY_CLASS.get(error_class) or _SENTENCES[answer.status]
+    return Failed(answer.status, error_class, sentence, answer, revision)

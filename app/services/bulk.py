@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from ..database import OwnedSession
-from ..ids import parse_id
+from ..ids import is_foreign, parse_id
 from ..repositories.bulk import MOST_TAGS, Action, BulkRepository, Change
 from .history import HistoryService
 from .lists import ListFilter
@@ -57,14 +57,21 @@ class BulkService:
         """
         ids = [parse_id(reference) for reference in references]
         known = [each for each in ids if each]
-        own = [name for name, known_id in zip(references, ids, strict=True) if not known_id]
+        own = [
+            name
+            for name, known_id in zip(references, ids, strict=True)
+            if known_id is None or is_foreign(known_id)
+        ]
 
         def work(session: OwnedSession) -> _Changed:
             rows = BulkRepository(session).lock(change, known, own)
             revisions = _applied(session, change, rows)
             found = {row.id: row for row in rows} | {row.client_id: row for row in rows}
             named = zip(references, ids, strict=True)
-            results = [_outcome(name, found.get(key or name), revisions) for name, key in named]
+            results = [
+                _outcome(name, found.get(key or name) or found.get(name), revisions)
+                for name, key in named
+            ]
             return _Changed(Bulk(results), revisions)
 
         def recall(_: OwnedSession, reference: Reference) -> _Changed:

@@ -1,43 +1,40 @@
 """A question and its answer: stored before the first byte, generated outside the request."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from ..database import Database, OwnedSession
 from ..errors import AlreadySentError, AnswerWaitsError, LimitError, StaleError
 from ..ids import new_id, parse_id
 from ..repositories.appending import NewRun
-from ..repositories.messages import MessageRepository
+from ..repositories.messages import MessageRepository, SentMessage
 from ..repositories.runs import LEASE_SECONDS, Allowance, RunRepository
 from ..responders.base import Prompt, Responder, Titling
 from ..revisions import ANY, Expected
-from ..streaming.events import Started, WireEvent
+from ..streaming.events import Started, Watch
 from ..streaming.run import Run, Ticket
 from ..streaming.runner import Runner
 from ..streaming.wire import Wire
-from ..transcript import Transcript, Turn
+from ..transcript import Turn
 from .answers import AnswerService
 from .conversations import ConversationService, Source, clients_own
-from .history import HistoryService
 from .identity import Identity
 from .messages import Draft, MessageService
+from .prompts import Begun, PromptService
 from .questions import Asking, Question, Wishes, retry_sha256
 from .refusals import refusal, too_many_runs
 from .runs import RunService
 from .tree import TreeService
 from .wording import preview_of, title_of
 
-_SAID = frozenset({"complete", "interrupted", "cancelled"})
+_BROKEN_OFF = frozenset({"interrupted", "failed", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatLimits:
-    """`max_history` in turns, `max_history_tokens` in (estimated) tokens."""
+    """How long an answer may be, and what each user may use."""
 
-    max_history: int
-    max_history_tokens: int
     max_answer_bytes: int
     allowance: Allowance
 
@@ -50,28 +47,31 @@ class ChatService:
         conversations: ConversationService,
         messages: MessageService,
         tree: TreeService,
-        history: HistoryService,
+        prompts: PromptService,
         answers: AnswerService,
         runs: RunService,
         runner: Runner,
         responder: Responder,
+        agent: Responder,
         limits: ChatLimits,
     ) -> None:
         self._database = database
         self._conversations = conversations
         self._messages = messages
         self._tree = tree
-        self._history = history
+        self._prompts = prompts
         self._answers = answers
         self._runs = runs
         self._runner = runner
         self._responder = responder
+        self._agent = agent
         self._limits = limits
 
-    def ask(self, identity: Identity, question: Question) -> Iterator[WireEvent | None]:
-        """The events of the answer; the first, `Started`, is durable when this returns.
+    def ask(self, identity: Identity, question: Question) -> Watch:
+        """The answer as it is written; its beginning, `Started`, is durable when this returns.
 
-        The same client_message_id again gives the same answer again. RecordNotFoundError,
+        The same client_message_id again gives the same answer again, or to a retry another one
+        if the last was broken off. RecordNotFoundError,
         TooLargeError, PayloadMismatchError, LimitError (too many answers at once), QuotaError;
         InvalidFieldsError: there is no message to go under.
         """
@@ -82,9 +82,10 @@ class ChatService:
             self._check_runs(owner)
             begun = self._begin(identity, Asking.of(question), conversation_id, source)
         except (AlreadySentError, LimitError):
-            if (again := self._watch_again(owner, conversation_id, source, draft)) is None:
+            sent = self._sent_before(owner, conversation_id, source, draft)
+            if sent is None:
                 raise
-            return again
+            return self._watch_again(identity, question, *sent)
         return self._launch(identity, begun)
 
     def answer_again(
@@ -95,8 +96,8 @@ class ChatService:
         wishes: Wishes,
         *,
         expected: Expected = ANY,
-    ) -> Iterator[WireEvent | None]:
-        """The events of another answer to a question, which is shown from now on.
+    ) -> Watch:
+        """Another answer to a question as it is written; it is shown from now on.
 
         `message`: the question or one of its answers. As `ask`; ConflictError: it is no question,
         AnswerWaitsError: an answer to it is being written; StaleError: it is not as expected.
@@ -115,22 +116,27 @@ class ChatService:
             return again
         return self._launch(identity, begun)
 
-    def _launch(self, identity: Identity, begun: "_Begun") -> Iterator[WireEvent | None]:
+    def _launch(self, identity: Identity, begun: Begun) -> Watch:
+        responder = self._agent if begun.asking.wishes.is_for_agent else self._responder
         run = Run(
             begun.ticket,
-            wire=Wire([begun.started]),
+            wire=Wire(begun.started),
             journal=self._runs,
-            responder=self._responder,
-            load_prompt=self._prompt_loader(identity, begun),
+            responder=responder,
+            load_prompt=self._prompts.loader(identity, begun),
             max_bytes=self._limits.max_answer_bytes,
-            when_complete=self._entitler(identity.user_email, begun.ticket.conversation_id),
+            when_complete=self._entitler(
+                identity.user_email, begun.ticket.conversation_id, responder
+            ),
         )
         self._runner.launch(run)
-        return run.wire.watch()
+        return Watch(begun.started, run.wire.watch())
 
-    def _entitler(self, owner: str, conversation_id: UUID) -> Callable[[Prompt, str], None] | None:
+    def _entitler(
+        self, owner: str, conversation_id: UUID, titling: Responder
+    ) -> Callable[[Prompt, str], None] | None:
         """What names a conversation after its first answer, if the responder names any."""
-        if not isinstance(titling := self._responder, Titling):
+        if not isinstance(titling, Titling):
             return None
 
         def entitle(prompt: Prompt, answer: str) -> None:
@@ -167,7 +173,7 @@ class ChatService:
         asking: Asking,
         conversation_id: UUID | None,
         source: Source | None,
-    ) -> "_Begun":
+    ) -> Begun:
         owner = identity.user_email
         if conversation_id is not None and asking.expected == ANY:
             with self._database.statement(owner) as session:
@@ -183,7 +189,7 @@ class ChatService:
 
     def _begin_in(
         self, session: OwnedSession, conversation_id: UUID, identity: Identity, asking: Asking
-    ) -> "_Begun":
+    ) -> Begun:
         """Stores question, empty answer and run in one statement."""
         run = NewRun(
             run_id=new_id(),
@@ -209,75 +215,60 @@ class ChatService:
             mode=asking.wishes.mode,
             sid=identity.sid,
         )
-        return _Begun(asking, ticket, rows[-1])
+        return Begun(asking, ticket, rows)
 
-    def _watch_again(
+    def _sent_before(
         self, owner: str, conversation_id: UUID | None, source: Source | None, draft: Draft
-    ) -> Iterator[WireEvent | None] | None:
-        """The events of the answer that a question has already; None when it was not asked."""
+    ) -> tuple[UUID, SentMessage] | None:
+        """The conversation and the question that a draft is a repetition of, if it is one."""
         place = conversation_id or (source and self._conversations.find_source(owner, source))
         if place is None or draft.client_message_id is None:
             return None
-        sent = self._messages.sent_before(owner, place, [draft])
-        question = sent.get(draft.client_message_id)
-        return self._answers.watch_again(owner, place, question) if question else None
+        sent = self._messages.sent_before(owner, place, [draft]).get(draft.client_message_id)
+        return (place, sent) if sent else None
+
+    def _watch_again(
+        self, identity: Identity, question: Question, conversation_id: UUID, sent: SentMessage
+    ) -> Watch:
+        """The answer that a question has already, or another one in place of a broken one.
+
+        Who retries writes upon what they have seen: of many at once, one begins another answer.
+        """
+        owner = identity.user_email
+        answer = self._answers.newest(owner, conversation_id, sent.turn.id)
+        if question.is_retry and (answer is None or answer.status in _BROKEN_OFF):
+            seen = Expected(sent.revision.number)
+            asking = Asking.again(sent.turn, replace(question, client_message_id=None), seen)
+            try:
+                return self._launch(identity, self._begin(identity, asking, conversation_id, None))
+            except (AnswerWaitsError, StaleError):
+                again = self._sent_before(owner, conversation_id, None, question.draft())
+                if again is None:
+                    raise
+                return self._watch_again(identity, question, *again)
+        if answer is None:
+            raise AlreadySentError
+        return self._answers.watch(owner, _started_before(conversation_id, answer, sent))
 
     def _watch_retry(
         self, owner: str, conversation_id: UUID, question: Turn, wishes: Wishes
-    ) -> Iterator[WireEvent | None] | None:
-        """The events of another answer that was asked for before; None when it was not."""
+    ) -> Watch | None:
+        """Another answer that was asked for before; None when it was not."""
         client_id = wishes.client_message_id
         if client_id is None:
             return None
         payload = {client_id: retry_sha256(question)}
         sent = self._messages.stored_as(owner, conversation_id, payload).get(client_id)
-        return self._answers.watch_retry(owner, conversation_id, sent) if sent else None
-
-    def _prompt_loader(self, identity: Identity, begun: "_Begun") -> Callable[[], Prompt]:
-        owner, wishes, row = identity.user_email, begun.asking.wishes, begun.row
-
-        def load() -> Prompt:
-            return Prompt(
-                question=begun.asking.text,
-                user_email=owner,
-                history=self._history_before(
-                    owner, begun.ticket.conversation_id, begun.asking.question_id
-                ),
-                system_prompt=row.system_prompt,
-                mode=wishes.mode or row.mode,
-                model=wishes.model or row.model,
-                dept=identity.dept,
-                filters=wishes.filters,
-            )
-
-        return load
-
-    def _history_before(self, owner: str, conversation_id: UUID, question_id: UUID) -> Transcript:
-        """The turns that were said before the question, as many as the limits allow."""
-        count = self._limits.max_history
-        transcript = self._history.before(owner, conversation_id, question_id, count=count)
-        turns = tuple(turn for turn in transcript.turns if _is_said(turn))
-        return Transcript(turns).last(count, max_tokens=self._limits.max_history_tokens)
+        if sent is None:
+            return None
+        return self._answers.watch(owner, _started_before(conversation_id, sent.turn, sent))
 
 
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """A turn that is stored: what was asked, the run's ticket, and the answer's row."""
-
-    asking: Asking
-    ticket: Ticket
-    row: Any
-
-    @property
-    def started(self) -> Started:
-        return Started(
-            conversation_id=self.ticket.conversation_id,
-            message_id=self.ticket.message_id,
-            user_message_id=self.asking.question_id,
-            revision=self.row.revision,
-            title=self.row.title,
-        )
-
-
-def _is_said(turn: Turn) -> bool:
-    return turn.status in _SAID and bool(turn.content)
+def _started_before(conversation_id: UUID, answer: Turn, sent: SentMessage) -> Started:
+    return Started(
+        conversation_id=conversation_id,
+        message_id=answer.id,
+        user_message_id=answer.parent_id or answer.id,
+        revision=sent.revision.number,
+        title=sent.title,
+    )

@@ -4,7 +4,7 @@ Some of them know no conversation but the current one. It is the one with the cl
 `chatbot`, until it is ended: so there is one at most, whoever else asks at the same time.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,14 +14,12 @@ from ..database import Database
 from ..errors import RecordNotFoundError
 from ..json_text import loads
 from ..repositories.conversations import ConversationRepository
-from ..streaming.events import WireEvent
+from ..streaming.events import Watch
 from ..transcript import Turn, Under
 from .chat import ChatService
 from .conversations import ConversationService, clients_own
 from .identity import Identity
 from .questions import Question
-
-Events = Iterator[WireEvent | None]
 
 CURRENT = "chatbot"
 # Those clients know no pages.
@@ -73,8 +71,8 @@ class CompatService:
         text: str,
         notes: Mapping[str, Any],
         history: Sequence[Mapping[str, Any]] | None = None,
-    ) -> Events:
-        """The events of an answer in the current conversation; see ChatService.ask.
+    ) -> Watch:
+        """The answer in the current conversation; see ChatService.ask.
 
         `notes`: what its client wants kept beside the question, as the message's metadata.
         `history`: what its client takes for all that was said before. Where that ends earlier
@@ -87,7 +85,7 @@ class CompatService:
 
     def ask_in(
         self, identity: Identity, reference: str | None, text: str, notes: Mapping[str, Any]
-    ) -> Events:
+    ) -> Watch:
         """The same in a conversation that is there, or in a new one. RecordNotFoundError."""
         found = reference and str(self._conversations.find(identity.user_email, reference))
         question = Question(text=text, conversation=found, metadata=notes)

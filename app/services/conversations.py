@@ -7,7 +7,7 @@ from uuid import UUID
 
 from ..database import Database, OwnedSession
 from ..errors import RecordNotFoundError
-from ..ids import new_id, parse_id
+from ..ids import is_foreign, new_id, parse_id
 from ..json_text import dumps
 from ..repositories.conversations import ConversationRepository
 from ..revisions import ANY, Expected, Revision
@@ -111,8 +111,8 @@ class ConversationService:
         An id of ours is not looked up: the statement that uses it names the owner.
         """
         found = parse_id(reference)
-        if found is None and "\0" not in reference:
-            found = self.find_source(owner, clients_own(reference))
+        if (found is None or is_foreign(found)) and "\0" not in reference:
+            found = self.find_source(owner, clients_own(reference)) or found
         if found is None:
             raise RecordNotFoundError
         return found
@@ -176,13 +176,10 @@ class ConversationService:
     ) -> Any:
         """Writes columns of a conversation, as a new revision: the record."""
         conversation_id = self.find(owner, reference)
-        data = {**data, "revision": {"increment": 1}, "rev": new_id()}
 
         def rewrite(session: OwnedSession) -> Any:
             self.lock(session, conversation_id, expected, is_in_trash=is_in_trash)
-            conversations = ConversationRepository(session)
-            conversations.update_many(where={"id": conversation_id}, data=data)
-            return conversations.record(conversation_id)
+            return ConversationRepository(session).rewrite(conversation_id, data)
 
         return self._once.run(owner, once, Effect(rewrite, _reference_to, _record_of))
 

@@ -16,24 +16,32 @@ from .messages import Draft, new_message
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """How an answer is wanted. `client_message_id`: the same again gives the same answer again."""
+    """How an answer is wanted. `client_message_id`: the same again gives the same answer again.
+
+    `is_for_agent`: by the responder that may call tools.
+    """
 
     client_message_id: str | None = None
     mode: str | None = None
     model: str | None = None
     filters: Sequence[Mapping[str, Any]] = ()
+    is_for_agent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question(Wishes):
     """A question to store. `conversation`: an id of ours, a client's own, or None for a new one.
 
-    It follows the active leaf, or the message it is to go under; `metadata` is kept beside it.
+    It follows the active leaf, or the message it is to go under; `parts`, where there is more than
+    a text, and `metadata` are kept beside it.
+    `is_retry`: if it was asked before and its answer did not come to its end, it is answered anew.
     """
 
     text: str
+    is_retry: bool = False
     conversation: str | None = None
     under: Under | None = None
+    parts: Sequence[Mapping[str, Any]] | None = None
     metadata: Mapping[str, Any] | None = None
 
     def draft(self) -> Draft:
@@ -41,6 +49,7 @@ class Question(Wishes):
             role="user",
             content=self.text,
             client_message_id=self.client_message_id,
+            parts=self.parts,
             metadata=self.metadata,
         )
 

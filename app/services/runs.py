@@ -8,14 +8,18 @@ from uuid import UUID
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from .. import metrics
 from ..database import Database
-from ..errors import ModelError, UnavailableError, places
+from ..errors import UnavailableError, places
 from ..ids import new_id
-from ..repositories.runs import Ending, RunRepository, claim_expired
+from ..repositories.runs import Chunk, Ending, RunRepository, claim_expired, keep
 from ..responders.base import Prompt
 from ..search_words import search_words
 from ..streaming.answer import Answer
-from ..streaming.run import Ticket
+from ..streaming.mirrors import Mirrors
+from ..streaming.outcome import COMPLETE, REAPED, Outcome
+from ..streaming.recovery import recovered
+from ..streaming.run import Lease, Piece, Ticket
 from ..transcript import Turn, estimate_tokens
 from .wording import preview_of
 
@@ -31,36 +35,41 @@ _PATIENCE = Retrying(
 
 
 class RunService:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, mirrors: Mirrors, *, max_answer_bytes: int) -> None:
         self._database = database
+        self._mirrors = mirrors
+        self._max_answer_bytes = max_answer_bytes
 
-    def renew(self, ticket: Ticket, *, n: int, text: str) -> bool:
-        """Keeps a chunk and renews the lease; False when the run is not the ticket's any more."""
-        with self._database.statement(ticket.owner) as session:
-            is_ours = RunRepository(session).renew(ticket.run_id, ticket.attempt, n=n, text=text)
-        if not is_ours:
+    def keep(self, pieces: Sequence[Piece]) -> dict[UUID, Lease]:
+        """Keeps each run's piece, once, and renews the leases that hold: by run_id."""
+        chunks = [Chunk(it.run_id, it.owner, it.attempt, n, text) for it, n, text in pieces]
+        with self._database.operation() as session:
+            leases = {run_id: Lease(lease) for run_id, lease in keep(session, chunks).items()}
+        if Lease.LOST in leases.values():
             self._end_taken()
-        return is_ours
+        return leases
 
     def finish(
-        self, ticket: Ticket, answer: Answer, prompt: Prompt | None, error: ModelError | None
+        self, ticket: Ticket, answer: Answer, prompt: Prompt | None, outcome: Outcome
     ) -> tuple[Turn, int] | None:
         """Stores an answer for good: its turn and the new revision, None when fenced.
 
         Waits up to a minute for a store that is away, then raises UnavailableError.
         """
-        ending = _ending(ticket, answer, prompt, error)
+        ending = _ending(ticket, answer, prompt, outcome)
         stored = _PATIENCE(self._store, ticket.owner, ticket.run_id, ticket.attempt, ending)
         if stored is None:
             self._end_taken()
+        else:
+            _count(stored[0])
         return stored
 
     def reap(self) -> int:
-        """Ends runs whose process is gone as `interrupted`, with the text kept; how many."""
+        """Ends runs whose process is gone, with all that is left of their answers; how many."""
         count = 0
         while expired := self._claim_expired():
             for run in expired:
-                count += self._interrupted(run.owner, run.run_id, run.attempt)
+                count += self._ended(run)
         return count
 
     def _end_taken(self) -> None:
@@ -68,8 +77,7 @@ class RunService:
         with suppress(UnavailableError):
             self.reap()
 
-    def text_so_far(self, owner: str, run_id: UUID) -> str:
-        """What is kept of an answer that is still being written."""
+    def _text_so_far(self, owner: str, run_id: UUID) -> str:
         with self._database.statement(owner) as session:
             return RunRepository(session).text_so_far(run_id)
 
@@ -77,10 +85,12 @@ class RunService:
         with self._database.operation() as session:
             return claim_expired(session, REAPED_AT_ONCE)
 
-    def _interrupted(self, owner: str, run_id: UUID, attempt: int) -> bool:
+    def _ended(self, run: Any) -> bool:
         """Ends one run; one that can't be ended must not keep the others from their end."""
         try:
-            self._interrupt(owner, run_id, attempt)
+            if stored := self._store(run.owner, run.run_id, run.attempt, self._remains(run)):
+                metrics.runs_reaped.inc()
+                metrics.run_ended(stored[0].status, stored[0].error_class)
         except UnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with this one
@@ -88,20 +98,26 @@ class RunService:
             return False
         return True
 
-    def _interrupt(self, owner: str, run_id: UUID, attempt: int) -> None:
-        text = self.text_so_far(owner, run_id)
+    def _remains(self, run: Any) -> Ending:
+        """What there is of an answer: what was kept, and what was heard of it beyond that."""
+        outcome = REAPED[run.cause]
+        kept = self._text_so_far(run.owner, run.run_id)
+        heard = self._mirrors.entries(run.run_id)
+        answer = recovered(kept, heard, max_bytes=self._max_answer_bytes)
+        text = answer.text
         tokens = estimate_tokens(text)  # of the answer alone: the prompt died with the process
-        ending = Ending(
-            status="interrupted",
+        return Ending(
+            status=outcome.status,
             content=text,
             preview=preview_of(text),
             search_words=search_words(text),
-            error_class="crashed",
+            parts=answer.parts(),
+            contexts=answer.contexts,
+            error_class=outcome.error_class,
             completion_tokens=tokens,
             tokens_used=tokens,
             usage_is_estimated=True,
         )
-        self._store(owner, run_id, attempt, ending)
 
     def _store(
         self, owner: str, run_id: UUID, attempt: int, ending: Ending
@@ -111,13 +127,11 @@ class RunService:
         return None if row is None else (_turn(row, ending), row.revision)
 
 
-def _ending(
-    ticket: Ticket, answer: Answer, prompt: Prompt | None, error: ModelError | None
-) -> Ending:
+def _ending(ticket: Ticket, answer: Answer, prompt: Prompt | None, outcome: Outcome) -> Ending:
     text = answer.text
     usage = answer.count(prompt) if prompt else None
     return Ending(
-        status="failed" if error else "complete",
+        status=outcome.status,
         content=text,
         preview=preview_of(text),
         search_words=search_words(text),
@@ -126,13 +140,30 @@ def _ending(
         model=answer.model,
         mode=ticket.mode,
         sid=ticket.sid,
-        finish_reason="error" if error else answer.finish_reason or "stop",
-        error_class=error.error_class if error else None,
+        finish_reason=_finish_reason(answer, outcome),
+        error_class=outcome.error_class,
         prompt_tokens=usage.prompt_tokens if usage else None,
         completion_tokens=usage.completion_tokens if usage else None,
         tokens_used=usage.prompt_tokens + usage.completion_tokens if usage else None,
         usage_is_estimated=answer.usage is None,
         first_token_ms=answer.first_token_ms,
+    )
+
+
+def _finish_reason(answer: Answer, outcome: Outcome) -> str | None:
+    """Why the model ended; it did not where somebody else ended the answer."""
+    if outcome is COMPLETE:
+        return answer.finish_reason or "stop"
+    return "error" if outcome.status == "failed" else None
+
+
+def _count(turn: Turn) -> None:
+    metrics.run_ended(
+        turn.status,
+        turn.error_class,
+        milliseconds=turn.latency_ms,
+        first_token_ms=turn.first_token_ms,
+        tokens=turn.completion_tokens,
     )
 
 

@@ -1,6 +1,7 @@
 """The messages of a conversation: a tree that only grows, of which one branch is shown."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from ..repositories.conversations import ConversationRepository
 from ..repositories.messages import ACTIVE, ALL, Among, MessageRepository
 from ..repositories.tree import TreeRepository
 from ..revisions import ANY, Expected, Revision
+from ..streaming.ui import UI_MESSAGE_ID
 from ..transcript import Turn, Under
 from .conversations import ConversationService
 from .history import HistoryService, Reading
@@ -87,6 +89,13 @@ class TreeService:
         with self._database.statement(owner) as session:
             revision = _revision(session, conversation_id)
             return Stored(conversation_id, revision, [_turn(session, conversation_id, message)])
+
+    def find_version(self, owner: str, reference: str, message: str) -> Stored:
+        """A message, or the version of it that is shown, where its client calls both by one id."""
+        conversation_id = self._conversations.find(owner, reference)
+        with self._database.statement(owner) as session:
+            revision = _revision(session, conversation_id)
+            return Stored(conversation_id, revision, [_version(session, conversation_id, message)])
 
     def find_question(self, owner: str, reference: str, message: str) -> Stored:
         """The question that a message is, or answers. ConflictError: there is none."""
@@ -268,6 +277,15 @@ def _turn(session: OwnedSession, conversation_id: UUID, reference: str) -> Turn:
     if turn is None:
         raise RecordNotFoundError
     return turn
+
+
+def _version(session: OwnedSession, conversation_id: UUID, reference: str) -> Turn:
+    with suppress(RecordNotFoundError):
+        if (turn := _turn(session, conversation_id, reference)).is_active:
+            return turn
+    messages = MessageRepository(session)
+    version = messages.find_noted(conversation_id, UI_MESSAGE_ID, reference)
+    return version or _turn(session, conversation_id, reference)
 
 
 def no_such_parent() -> InvalidFieldsError:

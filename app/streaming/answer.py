@@ -1,35 +1,39 @@
 """An answer while it is being written: what a responder's events add up to."""
 
-import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast, get_args
 
 from ..json_text import dumps, loads
 from ..responders.base import (
     Contexts,
+    Data,
     Event,
     Finish,
     FinishReason,
     Prompt,
     ReasoningDelta,
+    Step,
     TextDelta,
+    ToolCall,
+    ToolResult,
     Usage,
 )
-from ..storable import check_storable
+from ..storable import check_storable, mended
 from ..transcript import estimate_tokens
 from .events import Passages, Reasoning, Text, WireEvent
+from .parts import Parts
 
-# PostgreSQL stores no NUL and UTF-8 knows no lone surrogate: a model's slip must not cost a text.
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _MOST_TOKENS = 2**30  # prompt and completion together fit PostgreSQL's integer
 _LONGEST_NAME = 200
+
+_Part = Step | ToolCall | ToolResult | Data
 
 
 @dataclass(slots=True)
 class Answer:
-    """Collects events up to `max_bytes` of text and reasoning; full when some had to be cut."""
+    """Collects events up to `max_bytes` of what they say; full when some had to be cut."""
 
     max_bytes: int
     model: str | None = None
@@ -40,17 +44,21 @@ class Answer:
     is_full: bool = False
     _started: float = field(default_factory=time.monotonic)
     _text: list[str] = field(default_factory=list)
-    _reasoning: list[str] = field(default_factory=list)
+    _parts: Parts = field(default_factory=Parts)
     _bytes: int = 0
 
     @property
     def text(self) -> str:
         return "".join(self._text)
 
+    def parts(self) -> list[dict[str, Any]] | None:
+        """Typed parts where there is more than one text."""
+        return self._parts.as_json()
+
     def take(self, event: Event) -> WireEvent | None:
         """Adds an event; what of it the watchers are to hear, if anything.
 
-        TypeError, ValueError, MalformedError: contexts that are no JSON objects for our store.
+        TypeError, ValueError, MalformedError: what should be JSON is none for our store.
         """
         match event:
             case TextDelta(text) if text:
@@ -58,8 +66,9 @@ class Answer:
             case ReasoningDelta(text) if text:
                 return self._take_reasoning(text)
             case Contexts(items) if items:
-                self.contexts = [_as_json(item) for item in items]
-                return Passages(self.contexts)
+                return self._take_contexts(items)
+            case Step() | ToolCall() | ToolResult() | Data():
+                return self._take_part(event)
             case Usage(int(asked), int(said)) if _are_counts(asked, said):
                 self.usage = event
             case Finish(reason, model):
@@ -67,13 +76,6 @@ class Answer:
                 self.finish_reason = "length" if self.is_full else known
                 self.model = _name(model) or self.model
         return None
-
-    def parts(self) -> list[dict[str, Any]] | None:
-        """Typed parts where there is more than one text."""
-        if not self._reasoning:
-            return None
-        reasoning = {"type": "reasoning", "text": "".join(self._reasoning)}
-        return [reasoning, {"type": "text", "text": self.text}]
 
     def count(self, prompt: Prompt) -> Usage:
         """Tokens used: the provider's count, or an estimate where there is none."""
@@ -84,32 +86,59 @@ class Answer:
         return Usage(asked + history, estimate_tokens(self.text))
 
     def _take_text(self, text: str) -> WireEvent | None:
-        if self.first_token_ms is None:
-            self.first_token_ms = round((time.monotonic() - self._started) * 1000)
-        kept = self._room_for(text)
-        self._text.append(kept)
+        self._note_beginning()
+        if kept := self._room_for(text):
+            self._text.append(kept)
+            self._parts.say("text", kept)
         return Text(kept) if kept else None
 
     def _take_reasoning(self, text: str) -> WireEvent | None:
-        kept = self._room_for(text)
-        self._reasoning.append(kept)
+        if kept := self._room_for(text):
+            self._parts.say("reasoning", kept)
         return Reasoning(kept) if kept else None
+
+    def _take_contexts(self, items: Sequence[Mapping[str, Any]]) -> WireEvent | None:
+        contexts = [_as_object(item) for item in items]
+        if not self._has_room_for(contexts):
+            return None
+        self.contexts = contexts
+        return Passages(contexts)
+
+    def _take_part(self, event: _Part) -> WireEvent | None:
+        self._note_beginning()
+        part = replace(event, **{name: _as_json(value) for name, value in asdict(event).items()})
+        if not (self._parts.accepts(part) and self._has_room_for(asdict(part))):
+            return None
+        self._parts.add(part)
+        return part
+
+    def _note_beginning(self) -> None:
+        if self.first_token_ms is None:
+            self.first_token_ms = round((time.monotonic() - self._started) * 1000)
+
+    def _has_room_for(self, value: Any) -> bool:
+        """Takes the room that JSON needs; what is no text is whole, or left out."""
+        size = len(dumps(value))
+        if size > self.max_bytes - self._bytes:
+            self._fill_up()
+            return False
+        self._bytes += size
+        return True
 
     def _room_for(self, text: str) -> str:
         """The text as it can be stored, cut at a character where the limit is reached."""
-        encoded = _storable(text).encode()
+        encoded: bytes = mended(text).encode()
         kept = encoded[: self.max_bytes - self._bytes]
         self._bytes += len(kept)
         if len(kept) == len(encoded):
             return encoded.decode()
+        self._fill_up()
+        return kept.decode(errors="ignore")
+
+    def _fill_up(self) -> None:
         self._bytes = self.max_bytes
         self.is_full = True
         self.finish_reason = "length"
-        return kept.decode(errors="ignore")
-
-
-def _storable(text: str) -> str:
-    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _are_counts(*tokens: int) -> bool:
@@ -117,19 +146,15 @@ def _are_counts(*tokens: int) -> bool:
 
 
 def _name(model: object) -> str | None:
-    return _storable(model)[:_LONGEST_NAME] if isinstance(model, str) else None
+    return mended(model)[:_LONGEST_NAME] if isinstance(model, str) else None
 
 
-def _as_json(item: object) -> dict[str, Any]:
-    """A context as JSON keeps it: passages cut from documents do hold NULs."""
+def _as_object(item: object) -> dict[str, Any]:
     if not isinstance(item, Mapping):
         raise TypeError("A context must be a JSON object.")
-    return cast(dict[str, Any], loads(dumps(check_storable(_mended(item)))))
+    return cast(dict[str, Any], _as_json(item))
 
 
-def _mended(value: Any) -> Any:
-    if isinstance(value, str):
-        return _storable(value)
-    if isinstance(value, Mapping):
-        return {_mended(name): _mended(inner) for name, inner in value.items()}
-    return [_mended(inner) for inner in value] if isinstance(value, list | tuple) else value
+def _as_json(value: object) -> Any:
+    """A value as JSON keeps it: passages cut from documents do hold NULs."""
+    return loads(dumps(check_storable(mended(value))))

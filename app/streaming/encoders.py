@@ -1,70 +1,100 @@
 """The wire forms of a run: plain text for existing clients, and server-sent events.
 
 text  the answer, then a newline, `__CONTEXT__:` and a JSON array; never split over two chunks.
-sse   `event: message | delta | reasoning | contexts | done | error`, `id:` from 0, JSON data.
+sse   `event:` message, delta, reasoning, contexts, step, tool_call, tool_result, data; at the end
+      done or error. `data:` is JSON; `id:` is the answer's message id, a colon and the event's
+      number. Without a number the event stands at no place on the wire: who comes back with such
+      an id, or an unknown one, hears all from a new `message` on.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
+from ..ids import parse_id
 from ..json_text import dumps
-from .events import Done, Failed, Passages, Reasoning, Started, Text, WireEvent
+from ..responders.base import Data, Step, ToolCall, ToolResult
+from .events import Done, Failed, Heard, Passages, Reasoning, Started, Text, WireEvent
 
 CONTEXT_MARKER = "__CONTEXT__:"
 ERROR_MARKER = "[upstream_error]"
+HEADERS = b""
+"""The first piece of every wire: with it, servers send the headers, which name the answer."""
 HEARTBEAT = b": keep-alive\n\n"
+_LONGEST_NUMBER = 10
+
+_NAMES: dict[type[WireEvent], str] = {
+    Started: "message",
+    Text: "delta",
+    Reasoning: "reasoning",
+    Passages: "contexts",
+    Step: "step",
+    ToolCall: "tool_call",
+    ToolResult: "tool_result",
+    Data: "data",
+    Done: "done",
+    Failed: "error",
+}
 
 
-def plain_text(events: Iterable[WireEvent | None]) -> Iterator[bytes]:
-    """The text wire. Nothing can be said in silence, so there is no heartbeat.
-
-    An empty piece comes first: with it, servers send the headers, which name the answer.
-    """
+def plain_text(heard: Iterable[Heard | None]) -> Iterator[bytes]:
+    """The text wire. Nothing can be said in silence, so there is no heartbeat."""
     contexts: bytes | None = None
-    for event in events:
-        match event:
-            case Started():
-                yield b""
+    yield HEADERS
+    for item in heard:
+        match item and item.event:
             case Text(text):
                 yield text.encode()
             case Passages(items):
                 contexts = f"\n{CONTEXT_MARKER}".encode() + dumps(items)
-            case Failed():
-                yield f"\n{ERROR_MARKER} {event.message}".encode()
+            case Failed() as failed:
+                yield f"\n{ERROR_MARKER} {failed.message}".encode()
     if contexts is not None:
         yield contexts
 
 
-def server_sent(events: Iterable[WireEvent | None]) -> Iterator[bytes]:
+def server_sent(message_id: UUID, heard: Iterable[Heard | None]) -> Iterator[bytes]:
     """The sse wire (WHATWG HTML, server-sent events); silence is a comment."""
-    number = 0
-    for event in events:
-        if event is None:
+    yield HEADERS
+    for item in heard:
+        if item is None:
             yield HEARTBEAT
             continue
-        name, data = _frame(event)
-        yield f"event: {name}\nid: {number}\ndata: ".encode() + dumps(data) + b"\n\n"
-        number += 1
+        name = _NAMES[type(item.event)]
+        place = "" if item.number is None else f":{item.number}"
+        head = f"event: {name}\nid: {message_id}{place}\ndata: "
+        yield head.encode() + dumps(_data(item.event)) + b"\n\n"
 
 
-def _frame(event: WireEvent) -> tuple[str, Any]:
+class Place(NamedTuple):
+    """An event by the id that it had on the sse wire; see `Heard` for its number."""
+
+    message_id: UUID
+    number: int | None
+
+
+def place_of(event_id: str | None) -> Place | None:
+    """The place that an event's id names; None when it is no id of ours."""
+    message, _, number = (event_id or "").partition(":")
+    if (message_id := parse_id(message)) is None:
+        return None
+    is_number = number.isascii() and number.isdecimal() and len(number) < _LONGEST_NUMBER
+    return Place(message_id, int(number) if is_number else None)
+
+
+def _data(event: WireEvent) -> Any:
     match event:
-        case Started():
-            return "message", asdict(event)
-        case Text(text):
-            return "delta", {"text": text}
-        case Reasoning(text):
-            return "reasoning", {"text": text}
         case Passages(items):
-            return "contexts", {"contexts": items}
+            return {"contexts": items}
         case Done(turn, revision):
-            return "done", {"message": turn, "revision": revision}
+            return {"message": turn, "revision": revision}
         case Failed():
-            return "error", {
+            return {
                 "status": event.status,
                 "code": event.error_class,
                 "detail": event.message,
                 "message": event.turn,
                 "revision": event.revision,
             }
+        case _:
+            return event

@@ -1,10 +1,14 @@
-"""What a watcher of a run hears, whatever the wire form: ids first, the end last."""
+"""What a watcher of a run hears, whatever the wire form: ids first, the end last.
 
-from collections.abc import Mapping, Sequence
+Tool calls, their results, steps and data are the responder's own events, passed on as they are.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from ..responders.base import Data, Step, ToolCall, ToolResult
 from ..transcript import Turn
 
 
@@ -35,7 +39,7 @@ class Reasoning:
 
 @dataclass(frozen=True, slots=True)
 class Passages:
-    """The passages that the answer is based on."""
+    """The passages that the answer is based on; those that come last count."""
 
     items: Sequence[Mapping[str, Any]]
 
@@ -50,9 +54,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The answer ended badly; `message` is a sentence for people, `turn` what is stored, if known.
+    """The answer ended otherwise; `message` is a sentence for people, `turn` what is stored.
 
-    `status` is the answer's, `error_class` one stable word.
+    `status` is the answer's (`interrupted`, `failed` or `cancelled`), `error_class` one stable
+    word. Without a turn nothing more is known of the answer.
     """
 
     status: str
@@ -62,5 +67,28 @@ class Failed:
     revision: int | None = None
 
 
-WireEvent = Started | Text | Reasoning | Passages | Done | Failed
+WireEvent = (
+    Started | Text | Reasoning | Passages | ToolCall | ToolResult | Step | Data | Done | Failed
+)
 ENDINGS = (Done, Failed)
+
+
+class Heard(NamedTuple):
+    """An event and its number on the run's wire, counted from 0.
+
+    No number: it was put together from what is stored, and stands at no place on a wire.
+    """
+
+    event: WireEvent
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """An answer as one watcher hears it: `started`, and what comes; None is a silence.
+
+    The events begin with `started` itself, unless the watcher heard the first of them before.
+    """
+
+    started: Started
+    events: Iterator[Heard | None]

@@ -22,3 +22,16 @@ def nothing_is_stored(rows, person):
     before = rows.of(person.email)
     yield
     assert rows.of(person.email) == before
+
+
+@pytest.fixture
+def workers(make_app, email):
+    """Two workers of one service, as one person calls them: `workers(responder, **settings)`."""
+
+    def start(responder, **changes):
+        apps = [make_app(responder, **changes) for _ in range(2)]
+        for app in apps:
+            app.extensions["parley"].start()
+        return [Client(app, email) for app in apps]
+
+    return start

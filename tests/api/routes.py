@@ -10,7 +10,11 @@ MESSAGES = f"{ONE}/messages"
 MESSAGE = f"{MESSAGES}/{{message_id}}"
 OWN_MESSAGE = "/conversations/{client_id}/messages/second"
 LEAF = f"{ONE}/active-leaf"
+EVENTS = f"{ONE}/events"
 OWN = "/conversations/{client_id}"
+AGENT = "/chat/agent"
+STREAM = "/chat/{conversation_id}/stream"
+STOP = "/chat/{conversation_id}/stop"
 HOME = "/conversations/{home}"
 TAKEN = {"messages": [{"role": "user", "content": "Taken over"}]}
 QUESTION = {"message": "What was said?"}
@@ -95,8 +99,15 @@ def anywhere(address, body=None, status=200):
     return Call(address, body, status, trashed=status, missing=status)
 
 
-def ask(wire, conversation_id="{conversation_id}", **fields):
-    return f"/chat?wire={wire}", QUESTION | {"conversation_id": conversation_id} | fields
+def ask(wire, conversation_id="{conversation_id}", path="/chat", **fields):
+    return f"{path}?wire={wire}", QUESTION | {"conversation_id": conversation_id} | fields
+
+
+def ui(conversation_id, trigger="submit-message", **fields):
+    """The AI SDK's form."""
+    said = {"role": "user", "parts": [{"type": "text", "text": "What was said?"}]}
+    body = {"id": conversation_id, "trigger": trigger, "message": said | {"metadata": NESTED}}
+    return "/chat?wire=ui", body | fields
 
 
 ROUTES = {
@@ -132,6 +143,7 @@ ROUTES = {
     ],
     ("GET", MESSAGES): [
         Call(MESSAGES),
+        Call(f"{MESSAGES}?format=ui"),
         Call(f"{OWN}/messages"),
         Call(f"{MESSAGES}?branch=all&limit=1"),
         Call(f"{MESSAGES}?before={{message_id}}"),
@@ -181,6 +193,7 @@ ROUTES = {
         Call("/conversations/{client_id}/active-leaf", {"message_id": "{message_id}"}),
         anywhere(f"{HOME}/active-leaf", {"message_id": "{message_id}"}, 422),
     ],
+    ("GET", EVENTS): [Call(f"{EVENTS}?seconds=0"), Call(f"{OWN}/events?seconds=0")],
     ("GET", "/search"): [
         anywhere("/search?q=said"),
         anywhere("/search?q=hello+OR+canary*&conversation={conversation_id}"),
@@ -197,6 +210,24 @@ ROUTES = {
         anywhere(*ask("json", "{home}", filters=[NESTED], client_message_id="{message_id}")),
         anywhere(*ask("json", None, client_message_id="{message_id}")),
         anywhere(*ask("json", "{home}", parent_id="{message_id}"), 422),
+        Call(*ui("{conversation_id}")),
+        Call(*ui("{client_id}"), missing=200),
+        Call(*ui("{conversation_id}", messageId="second"), 422),
+        Call(*ui("{conversation_id}", "regenerate-message", messageId="{message_id}")),
+        anywhere(*ui("{home}", messageId="{message_id}")),
+        anywhere(*ui("{home}", "regenerate-message", messageId="{message_id}", filters=[NESTED])),
+    ],
+    ("GET", STREAM): [Call(STREAM, status=204), Call("/chat/{client_id}/stream", status=204)],
+    ("POST", STOP): [
+        Call(STOP),
+        Call("/chat/{client_id}/stop", {"message_id": "{message_id}"}),
+        anywhere("/chat/{home}/stop", {"message_id": "{message_id}"}, 404),
+    ],
+    ("POST", AGENT): [
+        Call(*ask("sse", path=AGENT)),
+        Call(*ask("json", "{client_id}", path=AGENT), missing=200),
+        anywhere(*ask("json", None, path=AGENT, client_message_id="{message_id}")),
+        anywhere(*ask("json", "{home}", path=AGENT, parent_id="{message_id}"), 422),
     ],
     ("GET", "/stats"): [anywhere("/stats"), anywhere("/stats?user_email={email}", status=422)],
 }
@@ -238,7 +269,10 @@ ROUTES |= {
     ],
     ("GET", f"{CHATBOT}/list-conversations"): [anywhere(f"{CHATBOT}/list-conversations")],
 }
-PUBLIC = {("GET", path) for path in ("/livez", "/readyz", "/version", "/openapi.json", "/docs")}
+PUBLIC = {
+    ("GET", path)
+    for path in ("/livez", "/readyz", "/version", "/metrics", "/openapi.json", "/docs")
+}
 PUBLIC |= {("GET", "/docs/{asset}")}
 PUBLIC |= {
     (method, path)

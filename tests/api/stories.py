@@ -8,6 +8,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from app.addresses import visitor_owner
+from app.ids import new_id
 from tests.client import Client
 
 from .routes import Place
@@ -119,7 +120,7 @@ def absent(place):
     cursor = base64.urlsafe_b64encode(json.dumps([*kind, str(uuid4())]).encode()).decode()
     is_visitor = place.email.startswith("anon:")
     return Place(
-        conversation_id=str(uuid4()),
+        conversation_id=str(new_id()),
         client_id=f"chat-{uuid4().hex}",
         message_id=str(uuid4()),
         cursor=cursor.rstrip("="),

@@ -9,11 +9,12 @@ import pytest
 
 from tests.evidence import assert_problem, pointers
 
-from .routes import CHATBOT, LEAF, MESSAGES, ONE, RAG, RAG_ONE, ROUTES
+from .routes import AGENT, CHATBOT, LEAF, MESSAGES, ONE, RAG, RAG_ONE, ROUTES, STOP
 from .routes import MESSAGE as ONE_MESSAGE
 
 MIME = "application/json"
 SAID = {"role": "user", "content": "Hello"}
+LONG = {"type": "text", "text": "é" * 500_001}
 ENDPOINTS = {
     ("POST", "/conversations"): {"title": "Hello"},
     ("POST", "/conversations/bulk"): {"action": "pin", "ids": ["chat-1"]},
@@ -23,6 +24,8 @@ ENDPOINTS = {
     ("POST", f"{ONE_MESSAGE}/regenerate"): {"mode": "fast"},
     ("PUT", LEAF): {"message_id": "0190b2a4-0000-7000-8000-000000000000"},
     ("POST", "/chat"): {"message": "Hello"},
+    ("POST", AGENT): {"message": "Hello"},
+    ("POST", STOP): {"message_id": "chat-1"},
     ("POST", f"{RAG}/send"): {"message": "Hello"},
     ("POST", f"{RAG_ONE}/messages"): {"message": "Hello"},
     ("POST", f"{CHATBOT}/chat"): {"message": "Hello"},
@@ -30,7 +33,7 @@ ENDPOINTS = {
 }
 # Existing clients send these; what is no form is refused all the same.
 TAKES_FORMS = {("POST", f"{CHATBOT}/chat"), ("POST", f"{CHATBOT}/delete-conversation")}
-NEEDS_NONE = {("POST", f"{ONE_MESSAGE}/regenerate")}  # a body may be left out
+NEEDS_NONE = {("POST", f"{ONE_MESSAGE}/regenerate"), ("POST", STOP)}  # a body may be left out
 every_endpoint = pytest.mark.parametrize(
     ("endpoint", "valid"), ENDPOINTS.items(), ids=[" ".join(name) for name in ENDPOINTS]
 )
@@ -182,6 +185,7 @@ WRONG = {
         "/client_message_id": NO_ID,
         "/mode": (*NO_MODE, None),
         "/model": NO_MODEL,
+        "/agent": (*NO_FLAG, 0, "true"),
         "/filters": (*NO_LIST, [{}] * 101),
     },
     ("PUT", LEAF): {"/message_id": (*NO_UUID, None), "/revision": NO_REVISION},
@@ -192,9 +196,11 @@ WRONG = {
         "/client_message_id": NO_ID,
         "/mode": (*NO_MODE, None),
         "/model": NO_MODEL,
+        "/retry": (*NO_FLAG, 0, "true"),
         "/filters": (*NO_LIST, [{}] * 101),
         "/filters/0": ([1], [None], ["Hello"], [[]], [{"x": "y" * 65_536}]),
     },
+    ("POST", STOP): {"/message_id": NO_ID},
     ("POST", "/conversations/bulk"): {
         "/action": (1, None, True, [], {}, "", "PIN", "list"),
         "/ids": (*NO_LIST, [], ["x"] * 101),
@@ -220,6 +226,7 @@ WRONG = {
     },
     ("POST", f"{CHATBOT}/delete-conversation"): {"/conversation_id": NO_ID},
 }  # fmt: skip
+WRONG["POST", AGENT] = WRONG["POST", "/chat"]
 
 
 def each(fields):
@@ -269,6 +276,7 @@ def test_a_message_over_its_limit_in_bytes_is_refused(send):
         (("POST", MESSAGES), {"messages": [SAID, SAID | {"content": "é" * 500_001}]}),
         (("POST", MESSAGES), {"messages": [SAID, SAID | {"parts": [{"x": "y" * 1_000_000}]}]}),
         (("POST", "/chat"), {"message": "é" * 500_001}),
+        (("POST", "/chat"), {"message": {"role": "user", "parts": [LONG]}}),
         (("POST", f"{RAG}/send"), {"message": "é" * 500_001}),
         (("POST", f"{CHATBOT}/chat"), {"message": "é" * 500_001}),
     ):

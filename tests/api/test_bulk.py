@@ -216,6 +216,8 @@ def test_the_number_of_statements_is_the_same_for_one_and_for_many(client, datab
 
 def test_what_was_cached_is_dropped_and_the_ledger_keeps_numbers_only(client, redis, rows):
     asked = [client.ask(f"Question {n}").json["conversation_id"] for n in range(3)]
+    for each in asked:
+        client.messages(each)
     assert [len(redis.keys(f"*{each}*")) for each in asked] == [1, 1, 1]
     bulk(client, "trash", asked[0])
     assert [len(redis.keys(f"*{each}*")) for each in asked] == [0, 1, 1]

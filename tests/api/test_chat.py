@@ -168,8 +168,9 @@ def test_reasoning_is_kept_beside_the_text(connect):
     assert [frame.event for frame in seen] == ["message", "reasoning", "delta", "done"]
     assert seen[-1].data["message"]["content"] == "yes"
     assert seen[-1].data["message"]["parts"] == [
-        {"type": "reasoning", "text": "hm"},
-        {"type": "text", "text": "yes"},
+        {"type": "step-start"},
+        {"type": "reasoning", "text": "hm", "state": "done"},
+        {"type": "text", "text": "yes", "state": "done"},
     ]
 
 

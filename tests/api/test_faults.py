@@ -351,10 +351,10 @@ def test_an_answer_is_stored_though_postgresql_was_away_in_the_middle_of_it(
     assert rows.run("SELECT 1 FROM run_chunks WHERE user_email = :email", email=client.email) == []
 
 
-def test_a_follower_on_another_worker_outlasts_postgresqls_absence(connect, cabled, cable):
+def test_a_follower_without_redis_outlasts_postgresqls_absence(connect, cabled, cable):
     gate = Gate("before ", after=["after"])
     here = connect(gate)
-    there = connect("tests.responders:complete", database_url=cabled)
+    there = connect("tests.responders:complete", database_url=cabled, redis_url=None)
     first = here.ask("Where?", wire="sse", client_message_id="m")
     following = frames(there.ask("Where?", wire="sse", client_message_id="m").response)
     assert next(following).event == "message"
@@ -366,6 +366,25 @@ def test_a_follower_on_another_worker_outlasts_postgresqls_absence(connect, cabl
     cable.resume()
     *seen, done = following
     assert text_of(seen) == text_of(direct) == "before after"
+    assert done.data == direct[-1].data
+
+
+def test_a_follower_on_another_worker_hears_on_while_postgresql_is_away(connect, cabled, cable):
+    gate = Gate("before ", after=["after"])
+    here = connect(gate)
+    there = connect("tests.responders:complete", database_url=cabled)
+    first = here.ask("Where?", wire="sse", client_message_id="m")
+    assert gate.reached.wait(5)
+    following = frames(there.ask("Where?", wire="sse", client_message_id="m").response)
+    assert next(following).event == "message"
+    assert next(following).data == {"text": "before "}
+    cable.stop()
+    gate.open()
+    direct = list(frames(first.response))
+    assert next(following).data == {"text": "after"}
+    cable.resume()
+    *seen, done = following
+    assert text_of(seen) == ""
     assert done.data == direct[-1].data
 
 

@@ -12,6 +12,7 @@ from tests.evidence import assert_problem, pointers
 MANY = 32
 CANARY = "canary-5b1f"
 KEYLESS = {
+    "POST /chat/{conversation_id}/stop",  # a second time, it is over already
     "DELETE /conversations/{conversation_id}",  # a second time, it is gone already
 }
 

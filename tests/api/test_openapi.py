@@ -58,11 +58,13 @@ def test_every_operation_can_be_called_by_name_and_found_under_one_tag(described
     assert tags == [
         "conversations",
         "messages",
+        "changes",
         "chat",
         "search",
         "stats",
         "health",
         "docs",
+        "metrics",
         *COMPAT,
     ]
     for operation in operations.values():
@@ -74,7 +76,7 @@ def test_every_operation_can_be_called_by_name_and_found_under_one_tag(described
 def test_what_is_open_to_all_says_so_and_the_rest_needs_a_token(described, operations):
     assert described["security"] == [{"bearer": []}]
     for name, operation in operations.items():
-        is_public = operation["tags"][0] in {"health", "docs"}
+        is_public = operation["tags"][0] in {"health", "docs", "metrics"}
         assert operation.get("security") == ([] if is_public else None), name
         assert ("401" in operation["responses"]) == (not is_public), name
 
@@ -135,7 +137,7 @@ def test_the_answer_to_a_question_has_three_forms_each_with_its_name(operations)
     forms = chat["responses"]["200"]["content"]
     assert forms.keys() == {"application/json", "text/plain", "text/event-stream"}
     (wire,) = (each for each in chat["parameters"] if each["name"] == "wire")
-    assert wire["schema"]["enum"] == ["text", "sse", "json"]
+    assert wire["schema"]["enum"] == ["text", "sse", "json", "ui"]
 
 
 def test_the_description_names_the_server_it_came_from(described):

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.engine import make_url
 
+from app.ids import new_id
 from tests.client import Client
 from tests.evidence import statements_of
 
@@ -34,6 +35,7 @@ class Wiretap:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._threads = []
+        self._connections = []
         self._start(self._accept)
 
     def let(self, count):
@@ -44,6 +46,8 @@ class Wiretap:
     def close(self):
         self._is_over.set()
         self.let(None)
+        for connection in self._connections:
+            self._end(connection)
         for thread in self._threads:
             thread.join()
         self._listener.close()
@@ -57,6 +61,7 @@ class Wiretap:
             if select.select([self._listener], [], [], TICK)[0]:
                 client = self._listener.accept()[0]
                 server = socket.create_connection(self._target)
+                self._connections += [client, server]
                 self._start(self._carry, client, server)
                 self._start(self._carry_back, server, client)
 
@@ -175,7 +180,7 @@ def test_a_read_is_two_statements_cold_and_one_from_the_cache(known, spent):
 
 
 def test_what_is_not_there_costs_one_statement(known, spent):
-    missing = f"/conversations/{uuid4()}"
+    missing = f"/conversations/{new_id()}"
     assert spent(lambda: known.get(missing), 404) == 1
     assert spent(lambda: known.post(f"{missing}/messages", json=said(1)), 404) == 1
 
@@ -195,7 +200,7 @@ def test_the_first_byte_of_an_answer_waits_for_one_statement(known, tap, stateme
     statements.clear()
     tap.let(1)
     answer = known.post("/chat?wire=sse", json=body)
-    first = next(iter(answer.response))
+    first = next(filter(None, answer.response))
     assert first.startswith(b"event: message\n")
     assert len(statements) == 1
     assert [kind for kind, _ in tap.said] == [b"Q"]

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from app import Prompt, ToolError
 from app.settings import Settings
 
 from ..client import bearer
@@ -76,6 +77,18 @@ def test_mounting_takes_at_most_fifteen_lines_which_work(app, environ, email):
         assert [item["message_count"] for item in kept] == [2]
     finally:
         made["app"].extensions["parley"].close()
+
+
+def test_the_tool_shown_can_be_called(app, environ):
+    (source,) = blocks("python", ROOT / "docs" / "responders.md")
+    made = {"__name__": __name__}
+    exec(source.replace("from parley ", "from app "), made)
+    made["parley"].close()
+    prompt = Prompt(question="Where?", user_email="ann@example.com", dept="tea")
+    (page,) = made["handbook"].run(prompt, {"words": "cups"}).contexts
+    assert page["text"] == "About cups, for tea"
+    with pytest.raises(ToolError):
+        made["handbook"].run(prompt, {})
 
 
 def test_the_answer_shown_is_the_one_that_a_newcomer_gets(client):

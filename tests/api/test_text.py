@@ -17,7 +17,7 @@ from tests.client import Client
 from tests.evidence import assert_problem, pointers
 from tests.streams import frames, text_of
 
-from .routes import CHATBOT, MESSAGES, ONE, RAG, RAG_ONE
+from .routes import AGENT, CHATBOT, MESSAGES, ONE, RAG, RAG_ONE, STOP
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
@@ -178,8 +178,10 @@ FIELDS = {
     ("POST", MESSAGES): [f"messages/0/{name}" for name in MESSAGE],
     ("POST", "/chat"): [
         *("message", "client_message_id", "conversation_id", "model", "filters/0/a"),
-        "messages/0/content",
+        *("messages/0/content", "messages/0/id", "messages/0/parts/0/text", "id", "messageId"),
     ],
+    ("POST", STOP): ["message_id"],
+    ("POST", AGENT): ["message", "filters/0/a"],
     ("POST", f"{RAG}/send"): ["message", "session_id"],
     ("POST", f"{RAG_ONE}/messages"): ["message", "metadata/ü"],
     ("POST", f"{CHATBOT}/chat"): [

@@ -13,8 +13,8 @@ from psycopg2 import sql
 from sqlalchemy import create_engine
 
 from app import create_app
+from app.composition import migrations_folder, newest_migration
 from app.embedded import create_database
-from app.extension import migrations_folder, newest_migration
 from tests.client import Client
 
 FINGERPRINT = """

@@ -17,8 +17,9 @@ import pytest
 from app.clock import now
 from app.errors import ModelError, ModelTimeoutError, SettingsError
 from app.ids import new_id
-from app.responders import openai
+from app.responders import chat_model
 from app.responders.base import Finish, Prompt, ReasoningDelta, TextDelta, Usage
+from app.responders.chat_model import ChatModel
 from app.responders.openai import OpenAIResponder
 from app.transcript import Transcript, Turn
 from tests.fake_model import (
@@ -61,12 +62,12 @@ def make(model):
     made = []
 
     def make(timeout=PATIENT, url=model.url, key=KEY):
-        made.append(OpenAIResponder(url, key, MODEL, timeout))
-        return made[-1]
+        made.append(ChatModel(url, key, MODEL, timeout))
+        return OpenAIResponder(made[-1])
 
     yield make
-    for responder in made:
-        responder.close()
+    for each in made:
+        each.close()
 
 
 @pytest.fixture(autouse=True)
@@ -341,8 +342,8 @@ def seconds_of(responder):
 @pytest.mark.parametrize(("after", "expected"), [("1", 1.0), ("in a minute", 1.5), ("soon", 0.2)])
 def test_retry_after_is_honoured_within_limits(model, make, monkeypatch, after, expected):
     """The limit is five seconds; here less."""
-    assert openai._MOST_RETRY_AFTER_SECONDS == 5.0
-    monkeypatch.setattr(openai, "_MOST_RETRY_AFTER_SECONDS", 1.5)
+    assert chat_model._MOST_RETRY_AFTER_SECONDS == 5.0
+    monkeypatch.setattr(chat_model, "_MOST_RETRY_AFTER_SECONDS", 1.5)
     date = formatdate(time.time() + 60, usegmt=True)
     model.will(refuse(429, retry_after=date if after == "in a minute" else after))
     said, _, seconds = seconds_of(make())
@@ -410,10 +411,12 @@ UNDER_GEVENT = """
 from gevent import monkey; monkey.patch_all()
 import sys, time, gevent
 from app.responders.base import Prompt, TextDelta
+from app.responders.chat_model import ChatModel
 from app.responders.openai import OpenAIResponder
 from tests.fake_model import FakeModel, hang, text
 with FakeModel(otherwise=text("hello", before=0.5)) as model:
-    responder = OpenAIResponder(model.url, None, "m", 5)
+    asked_over_http = ChatModel(model.url, None, "m", 5)
+    responder = OpenAIResponder(asked_over_http)
     def ask():
         events = responder.stream(Prompt(question="?", user_email="a@b.c"))
         return "".join(event.text for event in events if isinstance(event, TextDelta))
@@ -427,7 +430,7 @@ with FakeModel(otherwise=text("hello", before=0.5)) as model:
     gevent.sleep(0.2)
     stopped.kill()
     assert model.saw_client_leave(within=2)
-    responder.close()
+    asked_over_http.close()
 assert "openai" not in sys.modules
 """
 
@@ -450,6 +453,6 @@ def test_greenlets_wait_beside_each_other_and_can_be_stopped():
 )
 def test_settings_that_can_not_work_are_named_at_once(url, key, name, faults):
     with pytest.raises(SettingsError) as caught:
-        OpenAIResponder(url, key, name)
+        ChatModel(url, key, name)
     assert set(caught.value.faults) == faults
     assert "secret" not in str(caught.value)

@@ -10,8 +10,8 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
+from app.composition import newest_migration
 from app.embedded import create_database
-from app.extension import newest_migration
 from tests.measuring import unmeasured
 from tests.readme import ROOT, example
 

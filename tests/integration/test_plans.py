@@ -1,5 +1,6 @@
 """What is asked most stays cheap in a long conversation: by index, and without sorting it."""
 
+import re
 from uuid import UUID, uuid4
 
 import pytest
@@ -85,9 +86,25 @@ def test_a_long_conversation_is_worked_with_by_index(parley, database, long, wor
             assert "Sort" not in plan, plan
 
 
+def test_a_tab_that_looks_for_changes_reads_no_more_than_those(parley, database, long):
+    owner, conversation_id, _ = long
+    watch = parley.services.changes.watch
+    for since in (None, "1-0", "1-4990"):
+        plans = plans_of(
+            database,
+            lambda since=since: watch(owner, conversation_id, seconds=0, since=since),
+            is_run=True,
+        )
+        for plan in plans:
+            assert not re.search("Seq Scan on (messages|conversations)", plan), plan
+            counts = [int(count) for count in re.findall(r"\(actual rows=(\d+)", plan)]
+            assert counts, plan
+            assert max(counts) <= 101, plan
+
+
 def test_what_led_to_a_message_is_found_from_it(parley, database, long):
     owner, conversation_id, nth = long
-    history = parley.services.chat._history
+    history = parley.services.chat._prompts._history
     before = nth(2_500)
     plans = plans_of(
         database, lambda: history.before(owner, UUID(conversation_id), before, count=20)

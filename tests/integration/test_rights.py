@@ -54,7 +54,9 @@ FORBIDDEN = (
     "CREATE SCHEMA mine",
     "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "CREATE OR REPLACE FUNCTION parley_claim_expired_runs(max_runs integer) "
-    "RETURNS TABLE (run_id uuid, owner text, attempt integer) LANGUAGE sql AS 'SELECT'",
+    "RETURNS TABLE (run_id uuid, owner text, attempt integer, cause text) "
+    "LANGUAGE sql AS 'SELECT'",
+    "ALTER FUNCTION parley_keep_runs SECURITY INVOKER",
     "DROP TABLE messages",
     "TRUNCATE messages",
     "DELETE FROM users",
@@ -81,9 +83,12 @@ FORBIDDEN = (
 )
 # Each job that works across owners, or past the policies, with all that it takes and gives.
 WORKS_AS_OWNER = {
+    "parley_activity()": "TABLE(active_conversations bigint)",
     "parley_claim_expired_runs(max_runs integer)": (
-        "TABLE(run_id uuid, owner text, attempt integer)"
+        "TABLE(run_id uuid, owner text, attempt integer, cause text)"
     ),
+    "parley_keep_runs(ids uuid[], owners text[], attempts integer[], numbers integer[], "
+    "texts text[], seconds integer)": "TABLE(run_id uuid, lease text)",
     "parley_search(query tsquery, ranking tsquery, in_conversation uuid, of_role text, "
     "with_tag text, since timestamp with time zone, until timestamp with time zone, "
     "after_rank real, after_created_at timestamp with time zone, after_id uuid, "

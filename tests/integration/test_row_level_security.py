@@ -171,8 +171,24 @@ def test_who_claims_abandoned_runs_learns_no_text(connection, talkative, rows):
         fields, claimed = [column.name for column in cursor.description], cursor.fetchall()
         cursor.execute("ROLLBACK")
     rows.run("DELETE FROM conversations WHERE user_email = :email", email=talkative.email)
-    assert fields == ["run_id", "owner", "attempt"]
-    assert talkative.email in {owner for _, owner, _ in claimed}
+    assert fields == ["run_id", "owner", "attempt", "cause"]
+    assert talkative.email in {owner for _, owner, *_ in claimed}
+
+
+def test_who_keeps_for_runs_learns_no_more_than_whether_they_are_held(connection, talkative, rows):
+    lapsed = "UPDATE runs SET status = 'running', lease_until = now() WHERE user_email = :email"
+    ((run_id, attempt),) = rows.run(f"{lapsed} RETURNING id, attempt", email=talkative.email)
+    keep = "BEGIN; SELECT * FROM parley_keep_runs(%s::uuid[], %s, %s, '{0}', '{forged}', 30)"
+    told = []
+    with connection.cursor() as cursor:
+        for owner in (talkative.email, "mallory@example.com", "", "%"):
+            cursor.execute(keep, ([str(run_id)], [owner], [attempt]))
+            fields, kept = [column.name for column in cursor.description], cursor.fetchall()
+            told.append(kept[0][1])
+            cursor.execute("ROLLBACK")
+    rows.run("DELETE FROM conversations WHERE user_email = :email", email=talkative.email)
+    assert fields == ["run_id", "lease"]
+    assert told == ["held", "lost", "lost", "lost"]
 
 
 def test_statistics_show_no_value_of_a_column(connection, draft, talkative):

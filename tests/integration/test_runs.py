@@ -7,14 +7,19 @@ import pytest
 
 from app.errors import UnavailableError
 from app.ids import new_id
-from app.repositories.runs import LEASE_SECONDS, Ending, RunRepository
+from app.repositories.runs import LEASE_SECONDS, Chunk, Ending, RunRepository, keep
 from app.services.chat import Question
 from app.services.identity import Identity
 from app.services.runs import RunService
+from app.streaming.events import Started, Text
+from app.streaming.mirrors import Mirrors
+from app.streaming.run import FLUSH_BYTES
 from app.streaming.runner import REAP_SECONDS
 from tests.client import Client
 from tests.responders import Gate
 from tests.streams import frames, until
+
+LAPSED = "lease_until = clock_timestamp() - interval '1 minute'"
 
 
 class Asked:
@@ -22,6 +27,7 @@ class Asked:
 
     def __init__(self, client, rows, **fields):
         self._rows = rows
+        self.app = client.app
         self.response = client.ask("Where is Huế?", wire="sse", **fields)
         assert self.response.status_code == 200, self.response.text
         self.seen = frames(self.response.response)
@@ -72,9 +78,9 @@ class Asked:
         until(lambda: self._is_reaped(reap))
 
     def _is_reaped(self, reap):
-        self.change_run("lease_until = '-infinity'")
+        self.change_run(LAPSED)
         reap()
-        return self.message.status == "interrupted"
+        return self.message.status != "streaming"
 
 
 @pytest.fixture
@@ -93,8 +99,26 @@ def asked(make_app, email, rows, gate):
 
 
 @pytest.fixture
+def taken_over(asked):
+    """An answer whose writer has lost it to attempt 7."""
+    asked.change_run("attempt = 7")
+    return asked
+
+
+@pytest.fixture
 def runs(database):
-    return RunService(database)
+    """What a process without Redis makes of runs."""
+    return runs_of(database)
+
+
+def runs_of(database):
+    return RunService(database, Mirrors(None), max_answer_bytes=10_000)
+
+
+def leases(database, *chunks):
+    """What runs hear that keep these chunks."""
+    with database.operation() as session:
+        return keep(session, chunks)
 
 
 def unwatched(*pieces):
@@ -142,11 +166,9 @@ def test_what_is_written_meanwhile_is_hardly_more_than_the_text(make_app, email,
         "FOR EACH ROW EXECUTE FUNCTION note_written()"
     )
     try:
-        text = "Đường về xứ Huế. " * 2_000
-        words = text.split(" ")
-        asked = Asked(
-            Client(make_app(unwatched(*(f"{word} " for word in words[:-1]))), email), rows
-        )
+        sentence = "Đường về xứ Huế. "
+        text = sentence * 8_000
+        asked = Asked(Client(make_app(unwatched(*[sentence] * 8_000)), email), rows)
         *_, done = asked.seen
         (written,) = rows.run(
             "SELECT count(*), sum(bytes) FROM written WHERE run_id = :id", id=asked.run.id
@@ -157,7 +179,7 @@ def test_what_is_written_meanwhile_is_hardly_more_than_the_text(make_app, email,
         rows.run("DROP TABLE written")
     assert done.data["message"]["content"] == text
     assert 0.9 < written.sum / len(text.encode()) <= 1.2
-    assert written.count <= len(text.encode()) / 2000 + 10
+    assert written.count <= len(text.encode()) / FLUSH_BYTES + 10
     assert asked.kept == ""
 
 
@@ -228,7 +250,16 @@ def test_an_answer_in_the_trash_is_ended_by_the_reaper(asked, client, runs, gate
     until(lambda: asked.message.status == "interrupted", seconds=15)
     gate.open()
     assert asked.message.content == "so far so good"
+    assert asked.message.error_class == "fenced"
     assert len(asked.ledger) == 1
+
+
+def test_an_answer_whose_process_died_before_it_heard_the_stop_is_cancelled(asked, runs):
+    asked.change_run("stop_requested = true, attempt = attempt + 1")
+    asked.abandon(runs.reap)
+    assert (asked.message.status, asked.message.error_class) == ("cancelled", "stopped")
+    assert asked.message.content == "so far so good"
+    assert [entry.status for entry in asked.ledger] == ["cancelled"]
 
 
 def test_no_answer_is_left_streaming_for_longer_than_45_seconds():
@@ -238,7 +269,7 @@ def test_no_answer_is_left_streaming_for_longer_than_45_seconds():
 def test_two_reapers_at_once_end_a_run_once(asked, runs, database):
     before = asked.conversation.revision
     with ThreadPoolExecutor(8) as pool:
-        reapers = [RunService(database).reap] * 8
+        reapers = [runs_of(database).reap] * 8
         asked.abandon(lambda: list(pool.map(lambda reap: reap(), reapers)))
     assert len(asked.ledger) == 1
     assert asked.conversation.revision == before + 1
@@ -250,8 +281,7 @@ def test_one_look_of_the_reaper_ends_all_that_a_dead_worker_left(make_app, email
     for number in range(45):
         client.ask(f"Question {number}", wire="sse").close()
     until(lambda: len(gate.prompts) == 45)
-    dead = "UPDATE runs SET lease_until = '-infinity', attempt = 2 WHERE user_email = :email"
-    rows.run(dead, email=email)
+    rows.run(f"UPDATE runs SET {LAPSED}, attempt = 2 WHERE user_email = :email", email=email)
     runs.reap()
     query = "SELECT count(*) FROM messages WHERE user_email = :email AND status = 'streaming'"
     until(lambda: rows.run(query, email=email) == [(0,)], seconds=3)
@@ -262,30 +292,77 @@ def test_a_reaper_that_was_overtaken_changes_nothing(asked, database, email):
     asked.change_run("attempt = 7")
     ending = Ending(status="interrupted", content="stale", preview="", search_words="")
     with database.statement(email) as session:
-        repository = RunRepository(session)
-        assert repository.finish(asked.run.id, 6, new_id(), ending) is None
-        assert repository.renew(asked.run.id, 6, n=99, text="stale") is False
+        assert RunRepository(session).finish(asked.run.id, 6, new_id(), ending) is None
+    stale = Chunk(asked.run.id, email, 6, 99, "stale")
+    assert leases(database, stale) == {asked.run.id: "lost"}
     assert asked.message.content == ""
     assert "stale" not in asked.kept
 
 
-def test_a_chunk_is_kept_once(asked, database, email):
-    with database.statement(email) as session:
-        repository = RunRepository(session)
-        assert repository.renew(asked.run.id, 1, n=50, text="once") is True
-        assert repository.renew(asked.run.id, 1, n=50, text="once") is True
-    assert asked.kept.count("once") == 1
+def test_a_chunk_is_kept_once(taken_over, database, email):
+    chunk = Chunk(taken_over.run.id, email, 7, 50, "once")
+    for _ in range(2):
+        assert leases(database, chunk) == {chunk.run_id: "held"}
+    assert taken_over.kept.count("once") == 1
 
 
-def test_nobody_elses_run_can_be_renewed_ended_or_read(asked, database, runs):
+def test_what_somebody_has_locked_is_not_waited_for(taken_over, database, email):
+    chunk = Chunk(taken_over.run.id, email, 7, 50, "once")
+    with database.transaction(email) as session:
+        session.run("SELECT FROM runs WHERE id = %(id)s FOR UPDATE", {"id": chunk.run_id})
+        assert leases(database, chunk) == {chunk.run_id: "busy"}
+    assert leases(database, chunk) == {chunk.run_id: "held"}
+
+
+def test_what_is_said_before_a_run_hears_the_stop_is_kept(taken_over, database, email):
+    taken_over.change_run("stop_requested = true")
+    chunk = Chunk(taken_over.run.id, email, 7, 50, ", and no more")
+    assert leases(database, chunk) == {chunk.run_id: "stopped"}
+    assert taken_over.kept == "so far so good, and no more"
+
+
+def test_many_runs_keep_at_once_and_no_one_for_another(taken_over, database, email):
+    own = Chunk(taken_over.run.id, email, 7, 50, "own")
+    absent, foreign = own._replace(run_id=new_id()), own._replace(owner="a@b.c", text="forged")
+    assert leases(database, absent, own) == {absent.run_id: "lost", own.run_id: "held"}
+    assert leases(database, foreign) == {own.run_id: "lost"}
+    assert taken_over.kept == "so far so goodown"
+
+
+def test_nobody_elses_run_can_be_renewed_ended_or_read(asked, database, email):
     ending = Ending(status="complete", content="forged", preview="", search_words="")
     with database.statement("mallory@example.com") as session:
         repository = RunRepository(session)
-        assert repository.renew(asked.run.id, 1, n=9, text="forged") is False
+        conversation_id, message_id = asked.run.conversation_id, asked.run.message_id
         assert repository.finish(asked.run.id, 1, new_id(), ending) is None
         assert repository.text_so_far(asked.run.id) == ""
-    assert runs.text_so_far("mallory@example.com", asked.run.id) == ""
+        assert repository.text_of(conversation_id, message_id) == ""
+        assert repository.live(conversation_id) == []
+        assert repository.stop(conversation_id, None) == []
+    forged = Chunk(asked.run.id, "mallory@example.com", 1, 9, "forged")
+    assert leases(database, forged) == {asked.run.id: "lost"}
+    assert leases(database, forged._replace(owner="")) == {asked.run.id: "lost"}
+    assert leases(database, forged._replace(owner=email, attempt=2)) == {asked.run.id: "lost"}
+    assert "forged" not in asked.kept
     assert asked.message.content == ""
+    assert not asked.run.stop_requested
+
+
+def test_nobody_hears_somebody_elses_answer_by_its_ids(asked, gate, make_app):
+    """Neither in the process that writes it nor in another."""
+    started = Started(
+        conversation_id=asked.run.conversation_id,
+        message_id=asked.run.message_id,
+        user_message_id=new_id(),
+        revision=1,
+        title=None,
+    )
+    for app in (asked.app, make_app(gate)):
+        answers = app.extensions["parley"].services.answers
+        watch = answers.watch("mallory@example.com", started)
+        events = [heard.event for heard in watch.events if heard]
+        assert not any(isinstance(event, Text) for event in events)
+        assert events[-1].error_class == "fenced"
 
 
 def test_an_answer_is_stored_when_the_reply_to_storing_it_gets_lost(
@@ -321,7 +398,7 @@ def test_what_was_asked_later_is_not_in_the_history_of_an_earlier_question(
     parley.services.users.see(identity)
     monkeypatch.setattr(parley.runner, "launch", waiting.append)
     for text in ("first", "second"):
-        next(parley.services.chat.ask(identity, Question(text=text, conversation="my-chat")))
+        parley.services.chat.ask(identity, Question(text=text, conversation="my-chat"))
     for run in waiting:
         run.generate()
     said = {prompt.question: [turn.content for turn in prompt.history.turns] for prompt in heard}

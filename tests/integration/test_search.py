@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.extension import migrations_folder
+from app.composition import migrations_folder
 from app.repositories import search as searching
 from app.repositories.search import SearchFilter, SearchRepository
 from app.search_query import parse_search_query

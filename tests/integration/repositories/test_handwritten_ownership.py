@@ -8,6 +8,7 @@ from sqlalchemy import create_engine
 from app.database import OwnedSession
 from app.ids import new_id
 from app.repositories.appending import NewMessage
+from app.repositories.changes import ChangeRepository
 from app.repositories.conversations import ConversationRepository
 from app.repositories.messages import MessageRepository
 from app.repositories.runs import RunRepository
@@ -63,11 +64,15 @@ def reached(session, told):
         "after": of_messages.after(conversation_id, messages[1], 9),
         "sent_before": of_messages.sent_before(conversation_id, ["first"]),
         "answer_to": of_messages.answer_to(conversation_id, messages[2]),
-        "renew": of_runs.renew(run_id, 1, n=0, text="half an answer"),
         "text_so_far": of_runs.text_so_far(run_id),
+        "text_of": of_runs.text_of(conversation_id, messages[3]),
+        "live": of_runs.live(conversation_id),
+        "stop": of_runs.stop(conversation_id, None),
+        "stop one": of_runs.stop(conversation_id, messages[3]),
         "append": append(of_messages, conversation_id),
         "append under": append(of_messages, conversation_id, under=Under(messages[1])),
         "append anew": append(of_messages, conversation_id, under=Under(None)),
+        "look": ChangeRepository(session).look(conversation_id, after_seq=0, take=9),
         "show": of_tree.show(conversation_id, messages[3], head=9),
         "cut": of_tree.cut(conversation_id, messages[1]).messages,
     }

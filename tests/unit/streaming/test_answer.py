@@ -58,8 +58,10 @@ def test_reasoning_counts_towards_the_limit_and_stays_beside_the_text():
     assert heard == [Reasoning("hm, "), Text("yes"), Reasoning("well")]
     assert answer.text == "yes"
     assert answer.parts() == [
-        {"type": "reasoning", "text": "hm, well"},
-        {"type": "text", "text": "yes"},
+        {"type": "step-start"},
+        {"type": "reasoning", "text": "hm, ", "state": "done"},
+        {"type": "text", "text": "yes", "state": "done"},
+        {"type": "reasoning", "text": "well", "state": "done"},
     ]
     assert taken(ReasoningDelta("12345678"), max_bytes=7)[0].is_full
 

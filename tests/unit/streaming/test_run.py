@@ -1,85 +1,21 @@
 """One generation: it keeps what it has, it is fenced, it ends once, and it says so."""
 
-import time
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from threading import Event, Thread
-from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import ModelError, ModelTimeoutError, RecordNotFoundError, UnavailableError
-from app.responders.base import Contexts, Finish, FunctionResponder, Prompt, TextDelta
+from app.responders.base import Contexts, Finish, TextDelta
 from app.streaming.events import Done, Failed, Text
-from app.streaming.run import Run, Ticket
-from app.streaming.runner import Runner
-from app.streaming.wire import Wire
-from app.transcript import Turn
+from app.streaming.outcome import SHUT_DOWN, STOPPED
+from app.streaming.run import Lease, keep
+from tests.responders import Gate
 
-PROMPT = Prompt(question="Where is Huế?", user_email="ana@example.org")
+from .notebook import Notebook, heard_of, run_of, words
+
 SECRET = "sk-internal"
-
-
-@dataclass
-class Notebook:
-    """A journal in memory. `away` calls fail; `mumbles` more are carried out, but not confirmed."""
-
-    chunks: dict = field(default_factory=dict)
-    ending: tuple | None = None
-    away: int = 0
-    mumbles: int = 0
-    is_taken_away: bool = False
-    renewals: int = 0
-
-    def renew(self, ticket, *, n, text):
-        self._be_away()
-        if text and not self.is_taken_away:
-            self.chunks.setdefault(n, text)
-        self.renewals += 1
-        self._mumble()
-        return not self.is_taken_away
-
-    def finish(self, ticket, answer, prompt, error):
-        self._be_away()
-        if self.is_taken_away:
-            return None
-        assert self.ending is None, "an answer ended twice"
-        self.ending = (answer.text, error and error.error_class)
-        return _turn(answer.text, "failed" if error else "complete"), 7
-
-    @property
-    def text(self):
-        return "".join(self.chunks[n] for n in sorted(self.chunks))
-
-    def _be_away(self):
-        if self.away:
-            self.away -= 1
-            raise UnavailableError
-
-    def _mumble(self):
-        if self.mumbles:
-            self.mumbles -= 1
-            raise UnavailableError
-
-
-def _turn(text, status):
-    return Turn(id=UUID(int=2), seq=2, parent_id=UUID(int=1), role="assistant", content=text,
-                status=status, created_at=datetime.now(UTC))  # fmt: skip
-
-
-def run_of(answer, journal, *, load_prompt=lambda: PROMPT, max_bytes=10**6):
-    ids = {name: UUID(int=9) for name in ("run_id", "conversation_id", "message_id")}
-    return Run(
-        Ticket(**ids, attempt=1, owner=PROMPT.user_email),
-        wire=Wire(),
-        journal=journal,
-        responder=FunctionResponder(answer),
-        load_prompt=load_prompt,
-        max_bytes=max_bytes,
-    )
 
 
 def generated(answer, journal=None, **how):
@@ -87,12 +23,8 @@ def generated(answer, journal=None, **how):
     journal = journal or Notebook()
     run = run_of(answer, journal, **how)
     run.generate()
-    *heard, ending = run.wire.watch()
+    *heard, ending = heard_of(run)
     return journal, heard, ending
-
-
-def words(*said):
-    return lambda prompt: iter(said)
 
 
 @given(st.lists(st.text()))
@@ -114,14 +46,15 @@ def test_an_answer_of_nothing_is_an_answer():
     assert isinstance(generated(words())[2], Done)
 
 
-@pytest.mark.parametrize("text", ["x" * 9_000, "漢字" * 1_000, "é" * 3_000])
-def test_text_is_kept_every_two_kilobytes_and_written_once(text):
-    journal, _, _ = generated(words(*text))
+@pytest.mark.parametrize("text", ["x" * 20_000, "漢字" * 3_000, "é" * 9_000])
+def test_text_is_kept_every_eight_kilobytes_and_written_once(text):
+    pieces = [text[place : place + 10] for place in range(0, len(text), 10)]
+    journal, _, _ = generated(words(*pieces))
     sizes = [len(chunk.encode()) for chunk in journal.chunks.values()]
     assert text.startswith(journal.text)
-    assert max(sizes) <= 2100
-    assert sum(sizes) >= len(text.encode()) - 2100
-    assert journal.renewals <= len(text.encode()) / 2000 + 1
+    assert max(sizes) <= 8100
+    assert sum(sizes) >= len(text.encode()) - 8100
+    assert journal.renewals <= len(text.encode()) / 8000 + 1
 
 
 def test_a_chunk_that_was_kept_without_a_confirmation_leaves_no_hole():
@@ -130,11 +63,10 @@ def test_a_chunk_that_was_kept_without_a_confirmation_leaves_no_hole():
 
     def script(run):
         yield "one "
-        with pytest.raises(UnavailableError):
-            run.flush()  # kept, but the confirmation is lost
+        keep(journal, [run])  # kept, but the confirmation is lost
         yield "two "
-        run.flush()
-        run.flush()
+        keep(journal, [run])
+        keep(journal, [run])
 
     run.generate()
     assert journal.text == "one two "
@@ -169,14 +101,15 @@ def test_a_fenced_run_closes_its_responder_and_stores_nothing():
         try:
             while True:
                 yield "x" * 1000
-                journal.is_taken_away = len(journal.text) >= 10_000
+                if len(journal.text) >= 16_000:
+                    journal.lease = Lease.LOST
         finally:
             closed.set()
 
     _, _, ending = generated(endless, journal)
     assert closed.is_set()
     assert journal.ending is None
-    assert len(journal.text) == 10_000
+    assert len(journal.text) == 16_000
     assert (ending.status, ending.error_class) == ("interrupted", "fenced")
 
 
@@ -267,61 +200,13 @@ def test_the_keeper_and_the_end_do_not_get_in_each_others_way():
     thread = Thread(target=run.generate)
     thread.start()
     assert storing.wait(5)
-    run.flush()
+    keep(journal, [run])
     looked.set()
     thread.join(5)
-    run.flush()
-    heard, ending = run.wire.watch()
+    keep(journal, [run])
+    heard, ending = heard_of(run)
     assert heard == Text("a")
     assert isinstance(ending, Done)
-
-
-def test_a_runner_keeps_what_a_slow_answer_has_within_a_second_or_so():
-    opened, journal = Event(), Notebook()
-
-    def slow(prompt):
-        yield "first words"
-        opened.wait(5)
-
-    runner = Runner(lambda: 0, keep_seconds=0.005)
-    run = run_of(slow, journal)
-    runner.launch(run)
-    deadline = time.monotonic() + 5
-    while not journal.chunks and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert journal.text == "first words"
-    assert runner.find(run.ticket.message_id) is run
-    opened.set()
-    assert isinstance(list(run.wire.watch())[-1], Done)
-    runner.close()
-
-
-def test_upkeep_survives_whatever_goes_wrong_once():
-    reaped, faults = Event(), [UnavailableError(), ValueError(), RuntimeError()]
-
-    def reap():
-        if faults:
-            raise faults.pop()
-        reaped.set()
-        return 1
-
-    runner = Runner(reap, reap_seconds=0.001)
-    runner.start()
-    assert reaped.wait(5)
-    runner.close()
-
-
-def test_a_run_that_gets_no_thread_is_not_kept_alive(monkeypatch):
-    def refuse(thread):
-        raise RuntimeError("can't start new thread")
-
-    runner, run = Runner(lambda: 0), run_of(words("a"), Notebook())
-    runner.start()
-    monkeypatch.setattr(Thread, "start", refuse)
-    with pytest.raises(RuntimeError):
-        runner.launch(run)
-    assert runner.find(run.ticket.message_id) is None
-    runner.close()
 
 
 @given(st.lists(st.sampled_from(["say", "flush", "away", "mumble"]), max_size=30))
@@ -331,8 +216,7 @@ def test_whatever_the_store_does_what_it_keeps_is_the_start_of_the_text(steps):
 
     def flush(**trouble):
         vars(journal).update(trouble)
-        with suppress(UnavailableError):
-            run.flush()
+        keep(journal, [run])
 
     def script():
         for number, step in enumerate(steps):
@@ -355,7 +239,7 @@ def test_keepers_that_hurry_lose_and_double_nothing():
 
     def hurry():
         while not over.is_set():
-            run.flush()
+            keep(journal, [run])
 
     keepers = [Thread(target=hurry) for _ in range(3)]
     for keeper in keepers:
@@ -366,3 +250,74 @@ def test_keepers_that_hurry_lose_and_double_nothing():
         keeper.join()
     assert journal.ending[0].startswith(journal.text)
     assert journal.ending[0] == "".join(f"{number} " for number in range(500))
+
+
+def test_an_answer_that_its_user_stops_keeps_what_was_said_and_hears_no_more():
+    closed, journal = Event(), Notebook()
+
+    def endless(prompt):
+        try:
+            while True:
+                yield "x" * 1000
+                if len(journal.text) >= 16_000:
+                    journal.lease = Lease.STOPPED
+        finally:
+            closed.set()
+
+    _, heard, ending = generated(endless, journal)
+    assert closed.is_set()
+    assert (ending.status, ending.error_class) == ("cancelled", "stopped")
+    assert "".join(event.text for event in heard) == ending.turn.content == journal.ending[0]
+    assert 16_000 <= len(ending.turn.content) <= 24_000
+
+
+def test_an_answer_can_be_ended_while_its_responder_is_silent():
+    """What the responder says afterwards is neither heard nor stored, and its end is no second."""
+    waiting, opened = Event(), Event()
+
+    def silent(prompt):
+        yield "half an "
+        waiting.set()
+        assert opened.wait(5)
+        yield "answer"
+
+    journal = Notebook()
+    run = run_of(silent, journal)
+    thread = Thread(target=run.generate)
+    thread.start()
+    assert waiting.wait(5)
+    run.end(STOPPED)
+    assert run.is_asking
+    run.end(SHUT_DOWN)
+    said, ending = heard_of(run)
+    opened.set()
+    thread.join(5)
+    assert not run.is_asking
+    assert heard_of(run) == [said, ending]
+    assert (said, ending.error_class) == (Text("half an "), "stopped")
+    assert journal.ending == ("half an ", "stopped")
+
+
+def test_many_runs_keep_in_one_call_and_each_hears_its_own_lease():
+    journal, gates = Notebook(), [Gate(lease) for lease in Lease]
+    runs = [run_of(gate, journal) for gate in gates]
+    journal.leases = {run.ticket.run_id: lease for run, lease in zip(runs, Lease, strict=True)}
+    threads = [Thread(target=run.generate) for run in runs]
+    for thread, gate in zip(threads, gates, strict=True):
+        thread.start()
+        assert gate.reached.wait(5)
+    _held, stopped, lost, _busy = runs
+    assert keep(journal, runs) == [stopped]
+    assert journal.renewals == 1
+    assert [journal.text_of(run) for run in runs] == ["held", "stopped", "", ""]
+    assert [run.wire.is_ended for run in runs] == [False, False, True, False]
+    journal.leases.clear()
+    assert keep(journal, runs) == []
+    assert [journal.text_of(run) for run in runs] == ["held", "stopped", "", "busy"]
+    for thread, gate in zip(threads, gates, strict=True):
+        gate.open()
+        thread.join(5)
+    assert heard_of(lost)[-1].error_class == "fenced"
+    assert [journal.endings.get(run.ticket.run_id) for run in runs] == [
+        ("heldafter", None), ("stoppedafter", None), None, ("busyafter", None),
+    ]  # fmt: skip

@@ -1,0 +1,222 @@
+"""What a Parley is made of: all wiring is here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+
+from .cache.changes import ChangeHub
+from .cache.client import RedisClient
+from .cache.messages import MessageCache
+from .database import Database
+from .logs import join_logs
+from .middleware.limits import RateClass, RateLimits
+from .operations import Operations
+from .repositories.runs import Allowance
+from .responders.base import Answer, Responder
+from .responders.registry import Registry
+from .responders.tools import Tool
+from .services import Services
+from .services.activity import ActivityService
+from .services.answers import AnswerService
+from .services.bulk import BulkService
+from .services.changes import ChangeService
+from .services.chat import ChatLimits, ChatService
+from .services.compat import CompatService
+from .services.conversations import ConversationService
+from .services.health import HealthService
+from .services.history import HistoryService
+from .services.jwks import ProviderKeys
+from .services.lists import ListService
+from .services.messages import MessageService
+from .services.once import OnceService
+from .services.prompts import PromptService
+from .services.runs import RunService
+from .services.search import SearchService
+from .services.stats import StatsService
+from .services.tokens import TokenService
+from .services.tools import history_tools
+from .services.trash import TrashService
+from .services.tree import TreeService
+from .services.ui import UiService
+from .services.users import UserService
+from .settings import Settings
+from .streaming.mirrors import Mirrors
+from .streaming.relay import Relay
+from .streaming.runner import Runner
+
+_NO_REDIS = "redis://127.0.0.1"  # never asked: the cache is off then
+
+
+class Composition:
+    """The services and what they stand on, as the settings want them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        responder: Responder | Answer | str | None = None,
+        tools: Sequence[Tool] = (),
+    ) -> None:
+        join_logs()
+        self.settings = settings
+        self.database = Database.from_settings(settings)
+        self.redis = RedisClient(self.settings.redis_url or _NO_REDIS)
+        self.rate_limits = _rate_limits(self.settings)
+        self._provider_keys = _provider_keys(self.settings)
+        self.changes = self._hub()
+        self.runner: Runner
+        self.operations: Operations
+        self.services = self._compose(responder, tools)
+
+    def start(self) -> None:
+        """Fetches the provider's keys, and starts the threads that keep and end runs."""
+        self.runner.start()
+        if self._provider_keys:
+            self._provider_keys.refresh()
+
+    def end_soon(self) -> None:
+        """Lets answers come to their end because the process was asked to end; see `drain`.
+
+        Safe in a signal handler.
+        """
+        self.runner.end_soon()
+
+    def drain(self) -> None:
+        """Waits for answers that are being written; those not over in time end `interrupted`."""
+        self.changes.close()
+        self.runner.drain()
+
+    def close(self) -> None:
+        """Ends those threads and gives all connections back."""
+        self.changes.close()
+        self.runner.close()
+        self.services.activity.close()
+        self.database.close()
+        self.redis.close()
+        self.rate_limits.close()
+        self._registry.close()
+
+    def _compose(
+        self, responder: Responder | Answer | str | None, tools: Sequence[Tool]
+    ) -> Services:
+        settings, database = self.settings, self.database
+        messages = MessageService(database, max_message_bytes=settings.max_message_bytes)
+        history = HistoryService(database, self._cache())
+        self.operations = Operations(settings, history, self.changes.announce)
+        once = OnceService(database)
+        conversations = ConversationService(database, history=history, messages=messages, once=once)
+        tree = TreeService(
+            database, conversations=conversations, messages=messages, history=history, once=once
+        )
+        wires = self.redis if settings.redis_url else None
+        mirrors = Mirrors(wires)
+        runs = RunService(database, mirrors, max_answer_bytes=settings.max_answer_bytes)
+        self.runner = Runner(
+            runs.reap,
+            journal=runs,
+            relay=Relay(wires),
+            mirrors=mirrors,
+            when_ending=self.changes.close,
+        )
+        answers = AnswerService(
+            database,
+            conversations=conversations,
+            tree=tree,
+            runner=self.runner,
+            mirrors=mirrors,
+        )
+        search = SearchService(database, conversations)
+        self._registry = Registry.from_settings(
+            settings, search.passages, [*history_tools(search, tree), *tools]
+        )
+        resolve = self._registry.resolve
+        chat = ChatService(
+            database,
+            conversations=conversations,
+            messages=messages,
+            tree=tree,
+            prompts=PromptService(
+                history,
+                max_history=settings.max_history,
+                max_history_tokens=settings.max_history_tokens,
+            ),
+            answers=answers,
+            runs=runs,
+            runner=self.runner,
+            responder=resolve(settings.responder if responder is None else responder),
+            agent=resolve(settings.agent_responder, setting="AGENT_RESPONDER"),
+            limits=_chat_limits(settings),
+        )
+        return Services(
+            activity=ActivityService(database),
+            answers=answers,
+            bulk=BulkService(once, history),
+            changes=ChangeService(database, conversations=conversations, hub=self.changes),
+            chat=chat,
+            compat=CompatService(database, chat=chat, conversations=conversations),
+            conversations=conversations,
+            health=HealthService(
+                database,
+                self.redis if settings.uses_redis else None,
+                expected_migration=newest_migration(),
+            ),
+            lists=ListService(database),
+            search=search,
+            stats=StatsService(database),
+            tokens=TokenService(settings.auth, self._provider_keys),
+            trash=TrashService(conversations),
+            tree=tree,
+            ui=UiService(chat=chat, conversations=conversations, tree=tree),
+            users=UserService(database),
+        )
+
+    def _hub(self) -> ChangeHub:
+        """Who watches conversations here; what is changed here is announced to them and others."""
+        redis_url = self.settings.redis_url
+        hub = ChangeHub(self.redis, redis_url) if redis_url else ChangeHub()
+        self.database.when_changed(hub.announce)
+        return hub
+
+    def _cache(self) -> MessageCache:
+        return MessageCache(
+            self.redis,
+            ttl=self.settings.redis_cache_ttl,
+            limit=self.settings.redis_cache_limit,
+            enabled=self.settings.uses_redis,
+        )
+
+
+def migrations_folder() -> Path:
+    """Where the migrations are: within the installed package, or beside it in a checkout."""
+    within = Path(__file__).with_name("migrations")
+    return within if within.is_dir() else Path(__file__).parent.with_name("migrations")
+
+
+def newest_migration() -> str | None:
+    """The number of the migration that this code was written for."""
+    return ScriptDirectory(str(migrations_folder())).get_current_head()
+
+
+def _rate_limits(settings: Settings) -> RateLimits:
+    rates: dict[RateClass, str | None] = {
+        "default": settings.rate_limit_default,
+        "chat": settings.rate_limit_chat,
+        "create": settings.rate_limit_create,
+    }
+    return RateLimits(rates, settings.redis_url)
+
+
+def _chat_limits(settings: Settings) -> ChatLimits:
+    return ChatLimits(
+        max_answer_bytes=settings.max_answer_bytes,
+        allowance=Allowance(
+            runs_at_once=settings.max_runs_per_user,
+            daily_messages=settings.daily_message_quota,
+            daily_tokens=settings.daily_token_quota,
+        ),
+    )
+
+
+def _provider_keys(settings: Settings) -> ProviderKeys | None:
+    provider = settings.auth.provider
+    return ProviderKeys(provider.jwks_url, provider.algorithms) if provider else None

@@ -56,13 +56,14 @@ def plain_text(heard: Iterable[Heard | None]) -> Iterator[bytes]:
 def server_sent(message_id: UUID, heard: Iterable[Heard | None]) -> Iterator[bytes]:
     """The sse wire (WHATWG HTML, server-sent events); silence is a comment."""
     yield HEADERS
+    answer = str(message_id)
     for item in heard:
         if item is None:
             yield HEARTBEAT
             continue
         name = _NAMES[type(item.event)]
         place = "" if item.number is None else f":{item.number}"
-        head = f"event: {name}\nid: {message_id}{place}\ndata: "
+        head = f"event: {name}\nid: {answer}{place}\ndata: "
         yield head.encode() + dumps(_data(item.event)) + b"\n\n"
 
 

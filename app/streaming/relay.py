@@ -7,7 +7,7 @@ first event, so that there never is a gap in it.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
 from ..cache.client import Command, Failure, RedisClient
@@ -30,19 +30,26 @@ _ASK_SECONDS = 0.2
 
 @dataclass(slots=True)
 class _Carried:
-    """How far a run's wire is carried: `position` events, `offset` characters of text."""
+    """How far a run's wire is carried: `position` events, `offset` characters of text.
+
+    `flags`: the keys that are there when it is to stop, and while it is watched elsewhere.
+    """
 
     run_id: UUID
     wire: Wire
-    key: str = field(init=False)
+    key: str
+    flags: tuple[str, str]
     position: int = 0
     offset: int = 0
     due_at: float = 0.0
     is_watched: bool = False
     is_broken: bool = False
 
-    def __post_init__(self) -> None:
-        self.key = key_of(self.run_id)
+    @classmethod
+    def of(cls, run: Run) -> "_Carried":
+        run_id = run.ticket.run_id
+        flags = (stop_key_of(run_id), watch_key_of(run_id))
+        return cls(run_id, run.wire, key_of(run_id), flags)
 
     def is_due(self, now: float) -> bool:
         is_urgent = self.is_watched or self.wire.is_ended or now >= self.due_at
@@ -65,9 +72,8 @@ class Relay:
     def carry(self, runs: Iterable[Run]) -> set[UUID]:
         """Carries what is new on the wires of runs; the ids of those that were told to stop."""
         for run in runs:
-            if not run.wire.is_ended:
-                run_id = run.ticket.run_id
-                self._carried.setdefault(run_id, _Carried(run_id, run.wire))
+            if run.ticket.run_id not in self._carried and not run.wire.is_ended:
+                self._carried[run.ticket.run_id] = _Carried.of(run)
         now = self._clock()
         if self._client is None or now < self._rests_until:
             self._forget(it for it in list(self._carried.values()) if it.wire.is_ended)
@@ -117,7 +123,7 @@ class Relay:
         """Who is told to stop; and it is noted who is watched elsewhere."""
         self._asks_at = self._clock() + _ASK_SECONDS
         asked = list(self._carried.values())
-        keys = [key_of_flag(it.run_id) for it in asked for key_of_flag in _FLAGS]
+        keys = [flag for it in asked for flag in it.flags]
         replies = client.ask_all(("MGET", *keys)) if keys else [[]]
         if isinstance(replies, Failure):
             return set()
@@ -138,9 +144,6 @@ class Relay:
         """Forgets what is carried to its end, or is over and can't be: it is stored by now."""
         for it in over:
             del self._carried[it.run_id]
-
-
-_FLAGS = (stop_key_of, watch_key_of)
 
 
 def _characters(heard: Sequence[Heard]) -> int:

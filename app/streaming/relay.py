@@ -25,7 +25,7 @@ AFTERMATH_SECONDS = 30
 """How long it stays after its end: what is stored says the same."""
 
 _REST_SECONDS = 1.0
-_ASK_SECONDS = 0.2
+_ASK_SECONDS = 0.5
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ class Wire:
         self._heard = [Heard(event, number) for number, event in enumerate(events)]
         self._news = threading.Condition()
         self.is_closed = False
+        self.is_ended = any(isinstance(event, ENDINGS) for event in events)
 
     def publish(self, event: WireEvent, number: int | None = None) -> None:
         """Adds an event, numbered as the next unless told otherwise; none follows an ending."""
@@ -24,6 +25,7 @@ class Wire:
             if not self.is_ended:
                 number = len(self._heard) if number is None else number
                 self._heard.append(Heard(event, number))
+                self.is_ended = isinstance(event, ENDINGS)
                 self._news.notify_all()
 
     def close(self) -> None:
@@ -31,10 +33,6 @@ class Wire:
         with self._news:
             self.is_closed = True
             self._news.notify_all()
-
-    @property
-    def is_ended(self) -> bool:
-        return bool(self._heard) and isinstance(self._heard[-1].event, ENDINGS)
 
     @property
     def size(self) -> int:

@@ -48,7 +48,7 @@ def test_who_is_watched_elsewhere_is_carried_at_once_and_others_each_second(
     other = Writing()
     carry(run.say("a"), other.say("a"))
     assert mirrors.find(run.run_id)
-    clock.now += 0.2
+    clock.now += 0.5
     relay.carry([run, other])
     relay.carry([run.say("b"), other.say("b")])
     assert [text_of(carried(mirrors, it)) for it in (run, other)] == ["ab", "a"]

@@ -53,10 +53,8 @@ forwarder_headers = ""
 proxy_protocol = False
 header_map = "drop"
 
-limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8300  # the longest token, and "Authorization: Bearer" before it
-
 
 _COUNTED = "PROMETHEUS_MULTIPROC_DIR"
 

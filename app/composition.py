@@ -1,6 +1,7 @@
 """What a Parley is made of: all wiring is here."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
@@ -48,6 +49,27 @@ from .streaming.runner import Runner
 _NO_REDIS = "redis://127.0.0.1"  # never asked: the cache is off then
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Store:
+    """The services that the others stand on: what is stored, and how it is found."""
+
+    conversations: ConversationService
+    history: HistoryService
+    messages: MessageService
+    once: OnceService
+    search: SearchService
+    tree: TreeService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Streaming:
+    """What answers are written and watched with."""
+
+    mirrors: Mirrors
+    runner: Runner
+    runs: RunService
+
+
 class Composition:
     """The services and what they stand on, as the settings want them."""
 
@@ -60,13 +82,18 @@ class Composition:
         join_logs()
         self.settings = settings
         self.database = Database.from_settings(settings)
-        self.redis = RedisClient(self.settings.redis_url or _NO_REDIS)
-        self.rate_limits = _rate_limits(self.settings)
-        self._provider_keys = _provider_keys(self.settings)
+        self.redis = RedisClient(settings.redis_url or _NO_REDIS)
+        self.rate_limits = _rate_limits(settings)
+        self._provider_keys = _provider_keys(settings)
         self.changes = self._hub()
-        self.runner: Runner
-        self.operations: Operations
-        self.services = self._compose(responder, tools)
+        store, streaming = self._store(), self._streaming()
+        self.runner = streaming.runner
+        self.operations = Operations(settings, store.history, self.changes.announce)
+        every_tool = [*history_tools(store.search, store.tree), *tools]
+        self._registry = Registry.from_settings(settings, store.search.passages, every_tool)
+        answers = self._answers(store, streaming)
+        chat = self._chat(store, streaming, answers, responder)
+        self.services = self._services(store, answers, chat)
 
     def start(self) -> None:
         """Fetches the provider's keys, and starts the threads that keep and end runs."""
@@ -96,79 +123,95 @@ class Composition:
         self.rate_limits.close()
         self._registry.close()
 
-    def _compose(
-        self, responder: Responder | Answer | str | None, tools: Sequence[Tool]
-    ) -> Services:
-        settings, database = self.settings, self.database
-        messages = MessageService(database, max_message_bytes=settings.max_message_bytes)
+    def _store(self) -> _Store:
+        database, once = self.database, OnceService(self.database)
+        messages = MessageService(database, max_message_bytes=self.settings.max_message_bytes)
         history = HistoryService(database, self._cache())
-        self.operations = Operations(settings, history, self.changes.announce)
-        once = OnceService(database)
         conversations = ConversationService(database, history=history, messages=messages, once=once)
         tree = TreeService(
             database, conversations=conversations, messages=messages, history=history, once=once
         )
-        wires = self.redis if settings.redis_url else None
+        return _Store(
+            conversations=conversations,
+            history=history,
+            messages=messages,
+            once=once,
+            search=SearchService(database, conversations),
+            tree=tree,
+        )
+
+    def _streaming(self) -> _Streaming:
+        wires = self.redis if self.settings.redis_url else None
         mirrors = Mirrors(wires)
-        runs = RunService(database, mirrors, max_answer_bytes=settings.max_answer_bytes)
-        self.runner = Runner(
+        runs = RunService(self.database, mirrors, max_answer_bytes=self.settings.max_answer_bytes)
+        runner = Runner(
             runs.reap,
             journal=runs,
             relay=Relay(wires),
             mirrors=mirrors,
             when_ending=self.changes.close,
         )
-        answers = AnswerService(
-            database,
-            conversations=conversations,
-            tree=tree,
-            runner=self.runner,
-            mirrors=mirrors,
+        return _Streaming(mirrors=mirrors, runner=runner, runs=runs)
+
+    def _answers(self, store: _Store, streaming: _Streaming) -> AnswerService:
+        return AnswerService(
+            self.database,
+            conversations=store.conversations,
+            tree=store.tree,
+            runner=streaming.runner,
+            mirrors=streaming.mirrors,
         )
-        search = SearchService(database, conversations)
-        self._registry = Registry.from_settings(
-            settings, search.passages, [*history_tools(search, tree), *tools]
-        )
-        resolve = self._registry.resolve
-        chat = ChatService(
-            database,
-            conversations=conversations,
-            messages=messages,
-            tree=tree,
+
+    def _chat(
+        self,
+        store: _Store,
+        streaming: _Streaming,
+        answers: AnswerService,
+        responder: Responder | Answer | str | None,
+    ) -> ChatService:
+        settings, resolve = self.settings, self._registry.resolve
+        return ChatService(
+            self.database,
+            conversations=store.conversations,
+            messages=store.messages,
+            tree=store.tree,
             prompts=PromptService(
-                history,
+                store.history,
                 max_history=settings.max_history,
                 max_history_tokens=settings.max_history_tokens,
             ),
             answers=answers,
-            runs=runs,
-            runner=self.runner,
+            runs=streaming.runs,
+            runner=streaming.runner,
             responder=resolve(settings.responder if responder is None else responder),
             agent=resolve(settings.agent_responder, setting="AGENT_RESPONDER"),
             limits=_chat_limits(settings),
         )
+
+    def _services(self, store: _Store, answers: AnswerService, chat: ChatService) -> Services:
+        database, conversations, tree = self.database, store.conversations, store.tree
         return Services(
             activity=ActivityService(database),
             answers=answers,
-            bulk=BulkService(once, history),
+            bulk=BulkService(store.once, store.history),
             changes=ChangeService(database, conversations=conversations, hub=self.changes),
             chat=chat,
             compat=CompatService(database, chat=chat, conversations=conversations),
             conversations=conversations,
-            health=HealthService(
-                database,
-                self.redis if settings.uses_redis else None,
-                expected_migration=newest_migration(),
-            ),
+            health=self._health(),
             lists=ListService(database),
-            search=search,
+            search=store.search,
             stats=StatsService(database),
-            tokens=TokenService(settings.auth, self._provider_keys),
+            tokens=TokenService(self.settings.auth, self._provider_keys),
             trash=TrashService(conversations),
             tree=tree,
             ui=UiService(chat=chat, conversations=conversations, tree=tree),
             users=UserService(database),
         )
+
+    def _health(self) -> HealthService:
+        redis = self.redis if self.settings.uses_redis else None
+        return HealthService(self.database, redis, expected_migration=newest_migration())
 
     def _hub(self) -> ChangeHub:
         """Who watches conversations here; what is changed here is announced to them and others."""

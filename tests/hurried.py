@@ -1,4 +1,4 @@
-"""Parley as it is served, with four seconds for its answers to end in when it is asked to end."""
+"""Parley as it is served, but its answers have only 2.5 seconds when it is asked to end."""
 
 import os
 import time
@@ -26,5 +26,5 @@ def answer(prompt):
 
 
 parley = Parley(answer)
-parley.runner.end_soon = partial(parley.runner.end_soon, 4.0)
+parley.runner.end_soon = partial(parley.runner.end_soon, 2.5)
 app = parley.application()

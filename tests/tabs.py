@@ -1,8 +1,11 @@
 """Tabs that have a conversation open, and write down what they are told."""
 
 import json
+from functools import partial
 from threading import Thread
 from typing import NamedTuple
+
+from app.cache.changes import channel_of
 
 from .streams import until
 
@@ -72,3 +75,23 @@ def tab_of(client, conversation_id, *, seconds=60, **headers):
     assert answer.status_code == 200, answer.text
     assert answer.mimetype == "text/event-stream"
     return Tab(answer.response)
+
+
+def hub_of(client):
+    return client.app.extensions["parley"].changes
+
+
+def open_tabs(conversation_id, *clients):
+    """A tab on each worker, when both hear what the other announces; and both know the state."""
+    tabs = [tab_of(client, conversation_id) for client in clients]
+    for client, tab in zip(clients, tabs, strict=True):
+        until(partial(hub_of(client).hears, channel_of(client.email)), seconds=PATIENCE)
+        tab.hear("state")
+    return tabs
+
+
+def heard(tabs, *names):
+    """What all tabs hear, which is the same for all."""
+    first, *others = [tab.hear(*names) for tab in tabs]
+    assert all(other == first for other in others)
+    return first

@@ -5,12 +5,12 @@ from typing import Any
 
 from flask import Response, request
 
-from ..json_text import dumps
 from ..schemas.changes import ChangeEvent, ChangesQuery
 from ..services.changes import Change
-from ..streaming.encoders import HEARTBEAT
+from ..streaming.encoders import HEARTBEAT, frame
 from .blueprint import Blueprint
 from .current import owner, services
+from .wires import STREAM_HEADERS
 
 blueprint = Blueprint(
     "changes",
@@ -19,7 +19,6 @@ blueprint = Blueprint(
     parameters={"conversation_id": "The conversation's id, or the client's own id for it."},
 )
 EXAMPLE = {"event": "title", "id": "7-4", "data": '{"revision": 7, "title": "A week in Huế"}'}
-_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache, no-store"}
 
 
 @blueprint.get("")
@@ -29,15 +28,9 @@ def read(query: dict[str, Any], conversation_id: str) -> Response:
     """New messages, another title or branch, and deletion, as server-sent events"""
     since = request.headers.get("Last-Event-ID")
     changes = services.changes.watch(owner(), conversation_id, **query, since=since)
-    return Response(_server_sent(changes), headers=_HEADERS, content_type="text/event-stream")
+    return Response(_server_sent(changes), headers=STREAM_HEADERS, content_type="text/event-stream")
 
 
 def _server_sent(changes: Iterable[Change | None]) -> Iterator[bytes]:
     for change in changes:
-        yield HEARTBEAT if change is None else _frame(change)
-
-
-def _frame(change: Change) -> bytes:
-    return (
-        f"event: {change.name}\nid: {change.mark}\ndata: ".encode() + dumps(change.data) + b"\n\n"
-    )
+        yield HEARTBEAT if change is None else frame(change.name, change.mark, change.data)

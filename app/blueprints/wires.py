@@ -19,7 +19,7 @@ _ERRORS: dict[str, type[ParleyError]] = {
     "timeout": ModelTimeoutError,
     "unavailable": UnavailableError,
 }
-_STREAM_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache, no-store"}
+STREAM_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache, no-store"}
 _UI_HEADERS = {"X-Vercel-AI-UI-Message-Stream": "v1"}
 
 
@@ -63,16 +63,16 @@ def _with_ids(response: Response, started: Started) -> Response:
 
 def _text(watch: Watch) -> Response:
     stream = plain_text(watch.events)
-    return Response(stream, headers=_STREAM_HEADERS, content_type="text/plain; charset=utf-8")
+    return Response(stream, headers=STREAM_HEADERS, content_type="text/plain; charset=utf-8")
 
 
 def _sse(watch: Watch) -> Response:
     stream = server_sent(watch.started.message_id, watch.events)
-    return Response(stream, headers=_STREAM_HEADERS, content_type="text/event-stream")
+    return Response(stream, headers=STREAM_HEADERS, content_type="text/event-stream")
 
 
 def _ui(watch: Watch) -> Response:
-    headers = _STREAM_HEADERS | _UI_HEADERS
+    headers = STREAM_HEADERS | _UI_HEADERS
     stream = ui_stream(watch.events, watch.started.conversation_id)
     return Response(stream, headers=headers, content_type="text/event-stream")
 

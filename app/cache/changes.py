@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection
 from hashlib import sha256
 from uuid import UUID
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 from .client import RedisClient
 from .subscription import Subscription
@@ -24,11 +24,15 @@ MOST_OF_AN_OWNER = 16
 class Watcher:
     """Somebody who waits for news of a conversation, as long as there is a reference to them."""
 
-    def __init__(self, hub: "ChangeHub", channel: str, conversation_id: UUID) -> None:
+    def __init__(
+        self, hub: "ChangeHub", crowd: WeakSet["Watcher"], channel: str, conversation_id: UUID
+    ) -> None:
+        """`crowd`: who watches the channel; it is there as long as one of them."""
         self.channel = channel
         self.conversation_id = conversation_id
         self.is_over = False
         self._hub = hub
+        self._crowd = crowd
         self._news = threading.Event()
 
     @property
@@ -58,7 +62,7 @@ class ChangeHub:
 
     def __init__(self, redis: RedisClient | None = None, redis_url: str | None = None) -> None:
         self._redis = redis
-        self._watchers: dict[str, WeakSet[Watcher]] = {}
+        self._crowds: WeakValueDictionary[str, WeakSet[Watcher]] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._is_closed = False
         self._subscription = None
@@ -75,12 +79,13 @@ class ChangeHub:
 
     def watch(self, owner: str, conversation_id: UUID) -> Watcher | None:
         """Somebody who hears what is announced from now on; None: the owner has too many."""
-        watcher = Watcher(self, channel_of(owner), conversation_id)
+        channel = channel_of(owner)
         with self._lock:
-            others = self._watchers.setdefault(watcher.channel, WeakSet())
-            if len(others) >= MOST_OF_AN_OWNER:
+            crowd = self._crowds.setdefault(channel, WeakSet())
+            if len(crowd) >= MOST_OF_AN_OWNER:
                 return None
-            others.add(watcher)
+            watcher = Watcher(self, crowd, channel, conversation_id)
+            crowd.add(watcher)
             if self._is_closed:
                 watcher.end()
         if self._subscription:
@@ -115,14 +120,13 @@ class ChangeHub:
 
     def _all(self, channel: str | None = None) -> list[Watcher]:
         with self._lock:
-            crowds = self._watchers.values() if channel is None else [self._watchers.get(channel)]
+            crowds = self._crowds.values() if channel is None else [self._crowds.get(channel)]
             return [watcher for crowd in crowds for watcher in crowd or ()]
 
     def _channels(self) -> set[str]:
-        """The channels that are watched; those that nobody watches any more are forgotten."""
+        """The channels that are watched."""
         with self._lock:
-            self._watchers = {name: crowd for name, crowd in self._watchers.items() if len(crowd)}
-            return set(self._watchers)
+            return set(self._crowds)
 
 
 def channel_of(owner: str) -> str:

@@ -23,7 +23,9 @@ DISTRUST_SECONDS = 5.0
 """After an interruption it takes so long until all who publish have noticed that it is over."""
 _NEVER = float("inf")
 # What comes may be no RESP at all.
-_FAULTS = (RedisError, OSError, ValueError, TypeError, LookupError, RecursionError)
+_FAULTS = (
+    RedisError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError,
+)  # fmt: skip
 
 Heard = Callable[[str | None, bytes | None], None]
 

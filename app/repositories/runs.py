@@ -109,10 +109,11 @@ counted AS (
             THEN %(preview)s ELSE c.preview END,
         updated_at = CASE WHEN c.deleted_at IS NULL
             THEN greatest(c.updated_at, clock_timestamp()) ELSE c.updated_at END
-    FROM answer WHERE c.id = answer.conversation_id
+    FROM answer WHERE c.id = answer.conversation_id AND c.user_email = %(owner)s
     RETURNING c.id, c.revision, c.mode),
 swept AS (
-    DELETE FROM run_chunks USING run WHERE run_chunks.run_id = run.id),
+    DELETE FROM run_chunks USING run
+    WHERE run_chunks.run_id = run.id AND run_chunks.user_email = %(owner)s),
 logged AS (
     INSERT INTO query_logs (
         id, user_email, sid, conversation_id, message_id, query, mode, model,
@@ -136,7 +137,8 @@ SELECT m.id, m.seq, m.parent_id, m.is_active, m.client_message_id, m.created_at,
     m.conversation_id, c.revision
 FROM runs r
     JOIN messages m ON m.conversation_id = r.conversation_id AND m.id = r.message_id
-    JOIN conversations c ON c.id = r.conversation_id
+        AND m.user_email = %(owner)s
+    JOIN conversations c ON c.id = r.conversation_id AND c.user_email = %(owner)s
 WHERE r.id = %(run_id)s AND r.user_email = %(owner)s AND r.attempt = %(attempt)s
     AND r.status = %(status)s
 """

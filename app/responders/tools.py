@@ -123,7 +123,7 @@ def _outcome(tool: Tool, prompt: Prompt, arguments: Mapping[str, Any]) -> Outcom
         return Outcome(_bounded(found.output), contexts=[_object(it) for it in found.contexts])
     except ToolError as error:
         return Outcome(error=mended(str(error))[:_LONGEST_SENTENCE] or FAILED)
-    except Exception as error:  # noqa: BLE001 - a host's tool may raise anything
+    except BaseException as error:  # noqa: BLE001 - gevent's and asyncio's timeouts are no less
         log.error("tool_failed", tool=tool.name, error=type(error).__name__, where=places(error))
         return Outcome(error=FAILED)
 

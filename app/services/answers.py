@@ -84,10 +84,10 @@ class AnswerService:
         What was written of it is kept. For what is over already it changes nothing.
         """
         conversation_id = self._conversations.find(owner, reference)
-        message_id = message and self._tree.find(owner, reference, message).turns[0].id
+        message_id = self._tree.find(owner, reference, message).turns[0].id if message else None
         with self._database.statement(owner) as session:
             ConversationRepository(session).record_or_raise(conversation_id)
-            rows = RunRepository(session).stop(conversation_id, message_id or None)
+            rows = RunRepository(session).stop(conversation_id, message_id)
         self._runner.stop(owner, {row.id: row.message_id for row in rows})
         return Stopped(conversation_id, len(rows))
 

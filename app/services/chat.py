@@ -28,6 +28,7 @@ from .runs import RunService
 from .tree import TreeService
 from .wording import preview_of, title_of
 
+_MOST_RACES = 10
 _BROKEN_OFF = frozenset({"interrupted", "failed", "cancelled"})
 
 
@@ -228,11 +229,18 @@ class ChatService:
         return (place, sent) if sent else None
 
     def _watch_again(
-        self, identity: Identity, question: Question, conversation_id: UUID, sent: SentMessage
+        self,
+        identity: Identity,
+        question: Question,
+        conversation_id: UUID,
+        sent: SentMessage,
+        *,
+        races: int = _MOST_RACES,
     ) -> Watch:
         """The answer that a question has already, or another one in place of a broken one.
 
         Who retries writes upon what they have seen: of many at once, one begins another answer.
+        StaleError: others wrote each time.
         """
         owner = identity.user_email
         answer = self._answers.newest(owner, conversation_id, sent.turn.id)
@@ -243,9 +251,9 @@ class ChatService:
                 return self._launch(identity, self._begin(identity, asking, conversation_id, None))
             except (AnswerWaitsError, StaleError):
                 again = self._sent_before(owner, conversation_id, None, question.draft())
-                if again is None:
+                if again is None or not races:
                     raise
-                return self._watch_again(identity, question, *again)
+                return self._watch_again(identity, question, *again, races=races - 1)
         if answer is None:
             raise AlreadySentError
         return self._answers.watch(owner, _started_before(conversation_id, answer, sent))

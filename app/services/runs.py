@@ -104,16 +104,9 @@ class RunService:
         kept = self._text_so_far(run.owner, run.run_id)
         heard = self._mirrors.entries(run.run_id)
         answer = recovered(kept, heard, max_bytes=self._max_answer_bytes)
-        text = answer.text
-        tokens = estimate_tokens(text)  # of the answer alone: the prompt died with the process
+        tokens = estimate_tokens(answer.text)  # of it alone: the prompt died with the process
         return Ending(
-            status=outcome.status,
-            content=text,
-            preview=preview_of(text),
-            search_words=search_words(text),
-            parts=answer.parts(),
-            contexts=answer.contexts,
-            error_class=outcome.error_class,
+            **_said(answer, outcome),
             completion_tokens=tokens,
             tokens_used=tokens,
             usage_is_estimated=True,
@@ -128,26 +121,33 @@ class RunService:
 
 
 def _ending(ticket: Ticket, answer: Answer, prompt: Prompt | None, outcome: Outcome) -> Ending:
-    text = answer.text
     usage = answer.count(prompt) if prompt else None
     return Ending(
-        status=outcome.status,
-        content=text,
-        preview=preview_of(text),
-        search_words=search_words(text),
-        parts=answer.parts(),
-        contexts=answer.contexts,
+        **_said(answer, outcome),
         model=answer.model,
         mode=ticket.mode,
         sid=ticket.sid,
         finish_reason=_finish_reason(answer, outcome),
-        error_class=outcome.error_class,
         prompt_tokens=usage.prompt_tokens if usage else None,
         completion_tokens=usage.completion_tokens if usage else None,
         tokens_used=usage.prompt_tokens + usage.completion_tokens if usage else None,
         usage_is_estimated=answer.usage is None,
         first_token_ms=answer.first_token_ms,
     )
+
+
+def _said(answer: Answer, outcome: Outcome) -> dict[str, Any]:
+    """What is stored of an answer, whoever ends it."""
+    text = answer.text
+    return {
+        "status": outcome.status,
+        "content": text,
+        "preview": preview_of(text),
+        "search_words": search_words(text),
+        "parts": answer.parts(),
+        "contexts": answer.contexts,
+        "error_class": outcome.error_class,
+    }
 
 
 def _finish_reason(answer: Answer, outcome: Outcome) -> str | None:

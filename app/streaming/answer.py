@@ -27,6 +27,8 @@ from .parts import Parts
 
 _MOST_TOKENS = 2**30  # prompt and completion together fit PostgreSQL's integer
 _LONGEST_NAME = 200
+_FREE_PARTS = 100
+_PART_BYTES = 64  # of JSON around what is said
 
 _Part = Step | ToolCall | ToolResult | Data
 
@@ -46,6 +48,7 @@ class Answer:
     _text: list[str] = field(default_factory=list)
     _parts: Parts = field(default_factory=Parts)
     _bytes: int = 0
+    _charged: int = _FREE_PARTS
 
     @property
     def text(self) -> str:
@@ -89,12 +92,12 @@ class Answer:
         self._note_beginning()
         if kept := self._room_for(text):
             self._text.append(kept)
-            self._parts.say("text", kept)
+            self._say("text", kept)
         return Text(kept) if kept else None
 
     def _take_reasoning(self, text: str) -> WireEvent | None:
         if kept := self._room_for(text):
-            self._parts.say("reasoning", kept)
+            self._say("reasoning", kept)
         return Reasoning(kept) if kept else None
 
     def _take_contexts(self, items: Sequence[Mapping[str, Any]]) -> WireEvent | None:
@@ -106,11 +109,23 @@ class Answer:
 
     def _take_part(self, event: _Part) -> WireEvent | None:
         self._note_beginning()
+        _check_names(event)
         part = replace(event, **{name: _as_json(value) for name, value in asdict(event).items()})
         if not (self._parts.accepts(part) and self._has_room_for(asdict(part))):
             return None
         self._parts.add(part)
+        self._charge_for_parts()
         return part
+
+    def _say(self, kind: str, text: str) -> None:
+        self._parts.say(kind, text)
+        self._charge_for_parts()
+
+    def _charge_for_parts(self) -> None:
+        """Many parts that say next to nothing take room, too."""
+        if len(self._parts) > self._charged:
+            self._charged = len(self._parts)
+            self._bytes = min(self._bytes + _PART_BYTES, self.max_bytes)
 
     def _note_beginning(self) -> None:
         if self.first_token_ms is None:
@@ -142,7 +157,7 @@ class Answer:
 
 
 def _are_counts(*tokens: int) -> bool:
-    return all(0 <= number < _MOST_TOKENS for number in tokens)
+    return all(type(number) is int and 0 <= number < _MOST_TOKENS for number in tokens)
 
 
 def _name(model: object) -> str | None:
@@ -155,6 +170,28 @@ def _as_object(item: object) -> dict[str, Any]:
     return cast(dict[str, Any], _as_json(item))
 
 
+def _check_names(part: _Part) -> None:
+    """TypeError: what a client knows the part by is no text."""
+    named = (getattr(part, name, None) for name in ("call_id", "name", "data_id", "error"))
+    if not all(isinstance(name, str | None) for name in named):
+        raise TypeError("A part's names must be text.")
+
+
 def _as_json(value: object) -> Any:
     """A value as JSON keeps it: passages cut from documents do hold NULs."""
-    return loads(dumps(check_storable(mended(value))))
+    return loads(dumps(check_storable(_harmless(mended(value)))))
+
+
+def _harmless(value: Any) -> Any:
+    """Without names that the AI SDK throws at, and the whole answer with them.
+
+    They could change an object's prototype: `__proto__`, and a `constructor` with a `prototype`.
+    """
+    if isinstance(value, dict):
+        return {_safe(name, inner): _harmless(inner) for name, inner in value.items()}
+    return [_harmless(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _safe(name: str, value: Any) -> str:
+    is_constructor = name == "constructor" and isinstance(value, dict) and "prototype" in value
+    return f"_{name}" if name == "__proto__" or is_constructor else name

@@ -61,10 +61,13 @@ def server_sent(message_id: UUID, heard: Iterable[Heard | None]) -> Iterator[byt
         if item is None:
             yield HEARTBEAT
             continue
-        name = _NAMES[type(item.event)]
         place = "" if item.number is None else f":{item.number}"
-        head = f"event: {name}\nid: {answer}{place}\ndata: "
-        yield head.encode() + dumps(_data(item.event)) + b"\n\n"
+        yield frame(_NAMES[type(item.event)], answer + place, _data(item.event))
+
+
+def frame(name: str, event_id: str, data: Any) -> bytes:
+    """One server-sent event, its data as JSON in one line."""
+    return f"event: {name}\nid: {event_id}\ndata: ".encode() + dumps(data) + b"\n\n"
 
 
 class Place(NamedTuple):

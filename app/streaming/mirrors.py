@@ -85,13 +85,16 @@ class Mirrors:
             return []
 
     def _read(self, watched: Mapping[UUID, Mirror]) -> bool:
-        """Lets mirrors take what is new; False when Redis did not answer."""
+        """Lets mirrors take what is new; False when Redis did not answer, or not to this."""
         keys = {key_of(run_id).encode(): mirror for run_id, mirror in watched.items()}
         places = [mirror.place for mirror in keys.values()]
         read = ("XREAD", "COUNT", _MOST_ENTRIES, "STREAMS", *keys, *places)
         replies = self._ask(read, *self._interest(watched))
-        for key, entries in replies[0] if replies else ():
-            _take(keys[key], entries)
+        try:
+            for key, entries in replies[0] if replies else ():
+                _take(keys[key], entries)
+        except _UNREADABLE:
+            return False
         return replies is not None
 
     def _interest(self, watched: Mapping[UUID, Mirror]) -> Iterator[Command]:

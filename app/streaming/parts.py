@@ -21,6 +21,10 @@ class Parts:
     def __init__(self) -> None:
         self._parts: list[dict[str, Any]] = [{"type": "step-start"}]
         self._calls: dict[str, dict[str, Any]] = {}
+        self._named: dict[tuple[str, str | None], dict[str, Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._parts)
 
     def accepts(self, event: Step | ToolCall | ToolResult | Data) -> bool:
         """Whether it makes sense here: a call comes once, and so does its result."""
@@ -58,12 +62,13 @@ class Parts:
         return [_joined(part) for part in self._parts]
 
     def _show(self, data: Data) -> None:
-        shown = _shown(data)
-        known = (part for part in self._parts if _name_of(part) == _name_of(shown))
-        if data.data_id is not None and (before := next(known, None)) is not None:
-            before.update(shown)
-        else:
-            self._parts.append(shown)
+        shown, name = _shown(data), (data.name, data.data_id)
+        if name in self._named:
+            self._named[name].update(shown)
+            return
+        self._parts.append(shown)
+        if data.data_id is not None:
+            self._named[name] = shown
 
 
 def events_of(turn: Turn) -> Iterator[WireEvent]:
@@ -94,10 +99,6 @@ def _shown(data: Data) -> dict[str, Any]:
     return {"type": _DATA + data.name, **named, "data": data.data}
 
 
-def _name_of(part: Mapping[str, Any]) -> tuple[Any, Any]:
-    return part["type"], part.get("id")
-
-
 def _joined(part: Mapping[str, Any]) -> dict[str, Any]:
     is_said = part["type"] in _SAYINGS
     return {**part, "text": "".join(part["text"])} if is_said else dict(part)
@@ -115,14 +116,26 @@ def _events_of_parts(turn: Turn) -> list[WireEvent]:
 
 
 def _events_of(part: Mapping[str, Any]) -> Iterator[WireEvent]:
+    """KeyError, TypeError: it is no part of ours."""
     kind = part["type"]
     if kind == "step-start":
         yield Step()
     elif kind in _SAYINGS:
-        yield _SAYINGS[kind](part["text"])
+        yield _SAYINGS[kind](_word(part["text"]))
     elif kind.startswith(_DATA):
-        yield Data(kind.removeprefix(_DATA), part["data"], part.get("id"))
+        yield Data(kind.removeprefix(_DATA), part["data"], _word_or_none(part.get("id")))
     elif kind.startswith(_TOOL):
-        yield ToolCall(part["toolCallId"], kind.removeprefix(_TOOL), part["input"])
+        call_id, error = _word(part["toolCallId"]), part.get("errorText")
+        yield ToolCall(call_id, kind.removeprefix(_TOOL), part["input"])
         if part["state"] != "input-available":
-            yield ToolResult(part["toolCallId"], part.get("output"), part.get("errorText"))
+            yield ToolResult(call_id, part.get("output"), _word_or_none(error))
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a part is no part of ours")
+    return value
+
+
+def _word_or_none(value: Any) -> str | None:
+    return None if value is None else _word(value)

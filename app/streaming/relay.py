@@ -8,6 +8,7 @@ first event, so that there never is a gap in it.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from uuid import UUID
 
 from ..cache.client import Command, Failure, RedisClient
@@ -66,21 +67,17 @@ class Relay:
         self._client = client
         self._clock = clock
         self._carried: dict[UUID, _Carried] = {}
+        self._carrying = Lock()
         self._rests_until = 0.0
         self._asks_at = 0.0
 
     def carry(self, runs: Iterable[Run]) -> set[UUID]:
         """Carries what is new on the wires of runs; the ids of those that were told to stop."""
-        for run in runs:
-            if run.ticket.run_id not in self._carried and not run.wire.is_ended:
-                self._carried[run.ticket.run_id] = _Carried.of(run)
-        now = self._clock()
-        if self._client is None or now < self._rests_until:
-            self._forget(it for it in list(self._carried.values()) if it.wire.is_ended)
-            return set()
-        if not self._send(self._client, [it for it in self._carried.values() if it.is_due(now)]):
-            return set()
-        return self._told_to_stop(self._client) if now >= self._asks_at else set()
+        with self._carrying:
+            for run in runs:
+                if run.ticket.run_id not in self._carried and not run.wire.is_ended:
+                    self._carried[run.ticket.run_id] = _Carried.of(run)
+            return self._carry()
 
     def stop(self, run_ids: Sequence[UUID]) -> None:
         """Tells the processes that carry these runs that their users want no more of them."""
@@ -89,6 +86,15 @@ class Relay:
             self._client.ask_all(
                 *(("SET", stop_key_of(run_id), 1, "PX", lifetime) for run_id in run_ids)
             )
+
+    def _carry(self) -> set[UUID]:
+        now = self._clock()
+        if self._client is None or now < self._rests_until:
+            self._forget(it for it in list(self._carried.values()) if it.wire.is_ended)
+            return set()
+        if not self._send(self._client, [it for it in self._carried.values() if it.is_due(now)]):
+            return set()
+        return self._told_to_stop(self._client) if now >= self._asks_at else set()
 
     def _send(self, client: RedisClient, due: Sequence[_Carried]) -> bool:
         """Whether what is due was carried."""

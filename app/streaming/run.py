@@ -131,6 +131,11 @@ class Run:
         if stored and outcome is COMPLETE and self._prompt and self._when_complete:
             self._tell(self._when_complete, self._prompt)
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether nothing more is heard of the responder: it is over, or about to be stored."""
+        return self._is_sealed
+
     def offer(self) -> Piece | None:
         """What is to be kept, and the lease with it; None when it is over or somebody is at it.
 
@@ -178,7 +183,7 @@ class Run:
             return ModelError(error_class="unavailable")
         except RecordNotFoundError:  # deleted before its history was read: fenced, too
             return ModelError(error_class="fenced")
-        except Exception as error:  # noqa: BLE001 - a host's responder may raise anything
+        except BaseException as error:  # noqa: BLE001 - gevent's and asyncio's timeouts are no less
             log.error("responder_failed", error=type(error).__name__, where=places(error))
             return _BROKEN
         return None
@@ -213,7 +218,7 @@ class Run:
     def _tell(self, when_complete: Callable[[Prompt, str], None], prompt: Prompt) -> None:
         try:
             when_complete(prompt, self._answer.text)
-        except Exception as fault:  # noqa: BLE001 - a host's responder may raise anything
+        except BaseException as fault:  # noqa: BLE001 - as with its answers
             log.error("title_failed", error=type(fault).__name__, where=places(fault))
 
 

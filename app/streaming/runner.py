@@ -82,11 +82,12 @@ class Runner:
     def drain(self) -> None:
         """Waits for the live runs; those that are not over in time end `interrupted`."""
         self.end_soon()
-        while self._unended() and not self._is_overdue():
-            time.sleep(CARRY_SECONDS)
-        for ending in [self._end(run, SHUT_DOWN) for run in self._unended()]:
-            ending.join(_ENDING_SECONDS)
-        self._carry()
+        self._wait(self._is_overdue)
+        for run in self._unended():
+            self._end(run, SHUT_DOWN)
+        until = time.monotonic() + _ENDING_SECONDS
+        self._wait(lambda: time.monotonic() >= until)
+        _guarded(self._carry)
 
     def launch(self, run: Run) -> None:
         """Lets a run generate in a thread of its own (a greenlet under gevent).
@@ -132,6 +133,11 @@ class Runner:
             run.abandon()
             self._live.pop(run.ticket.message_id, None)
 
+    def _wait(self, is_over: Callable[[], bool]) -> None:
+        """Waits until all live runs have ended, or else until it is over with the waiting."""
+        while self._unended() and not is_over():
+            time.sleep(CARRY_SECONDS)
+
     def _is_overdue(self) -> bool:
         return self._ends_at is not None and time.monotonic() >= self._ends_at
 
@@ -156,11 +162,10 @@ class Runner:
     def _unended(self) -> list[Run]:
         return [run for run in list(self._live.values()) if not run.wire.is_ended]
 
-    def _end(self, run: Run, outcome: Outcome) -> threading.Thread:
-        """Ends a run in a thread of its own: it may have to wait for the store."""
-        ending = threading.Thread(target=run.end, args=(outcome,), daemon=True)
-        ending.start()
-        return ending
+    def _end(self, run: Run, outcome: Outcome) -> None:
+        """Ends a run, once, in a thread of its own: it may have to wait for the store."""
+        if not run.is_ending:
+            threading.Thread(target=run.end, args=(outcome,), daemon=True).start()
 
     def _reap_expired(self) -> None:
         if count := self._reap():

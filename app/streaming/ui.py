@@ -43,7 +43,8 @@ def ui_stream(events: Iterable[Heard | None], conversation_id: UUID) -> Iterator
 
 def ui_message(turn: Turn, conversation_id: UUID) -> dict[str, Any]:
     """A turn as a UIMessage. What a user wrote is called by its client's own id, if it has one."""
-    own_id = turn.metadata.get(UI_MESSAGE_ID) or turn.client_message_id
+    noted = turn.metadata.get(UI_MESSAGE_ID)
+    own_id = noted if noted and isinstance(noted, str) else turn.client_message_id
     is_asked = turn.role in ("user", "system")
     return {
         "id": own_id if own_id and is_asked else str(turn.id),

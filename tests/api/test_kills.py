@@ -25,7 +25,7 @@ def there(app, settings, rows, tmp_path_factory):
 
 def test_killed_workers_lose_no_question_and_change_no_answer(app, rows, there):
     seed = str(random.randrange(10**9))
-    heard = campaign(app, there.server, kills=3, clients=6, seed=seed)
+    heard = campaign(app, there.server, kills=2, clients=6, seed=seed)
     assert any(not one.is_done for one in heard)
     expire(rows, heard)
     settle(rows, heard)

@@ -1,5 +1,6 @@
 """The package as a host installs it: under the name `parley`, beside an `app` of the host's own."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -33,6 +34,8 @@ print(parley.__file__, ready.json["status"], http.get("/api/version").json["vers
 print(answer.text)
 app.extensions["parley"].close()
 """
+
+SERVING_OR_BROUGHT_ALONG = {"gunicorn", "psycogreen", "alembic"}
 
 
 def pip(*arguments):
@@ -125,6 +128,9 @@ def test_what_the_package_needs_is_what_it_was_tested_with(wheel):
         metadata = archive.read(name).decode()
     assert "Requires-Dist: redis<8,>=7" in metadata
     assert "Requires-Python: >=3.11" in metadata
+    needed = set(re.findall(r"^requires-dist: ([\w-]+)", metadata.lower(), re.MULTILINE))
+    tested = re.findall(r"^[\w-]+", (ROOT / "requirements.txt").read_text().lower(), re.MULTILINE)
+    assert needed == set(tested) - SERVING_OR_BROUGHT_ALONG
 
 
 def test_a_host_migrates_mounts_and_asks_though_it_has_an_app_of_its_own(run, installed):

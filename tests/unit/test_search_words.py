@@ -3,7 +3,6 @@
 import re
 import unicodedata
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,15 +52,16 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize(("text", "words"), WORDS.values(), ids=WORDS.keys())
-def test_text_is_cut_into_folded_words(text, words):
-    assert list(lexemes(text)) == [unicodedata.normalize("NFC", word) for word in words]
+def test_text_is_cut_into_folded_words():
+    for name, (text, words) in WORDS.items():
+        expected = [unicodedata.normalize("NFC", word) for word in words]
+        assert list(lexemes(text)) == expected, name
 
 
-@pytest.mark.parametrize("text", [text for text, _ in WORDS.values() if "\ud800" not in text])
-def test_composed_and_decomposed_spellings_are_the_same_words(text):
-    composed, decomposed = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
-    assert list(lexemes(composed)) == list(lexemes(decomposed))
+def test_composed_and_decomposed_spellings_are_the_same_words():
+    for name, (text, _words) in WORDS.items():
+        composed, decomposed = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+        assert list(lexemes(composed)) == list(lexemes(decomposed)), name
 
 
 def test_vietnamese_is_the_same_with_and_without_marks():
@@ -120,9 +120,9 @@ def test_any_of_has_no_more_words_than_asked_for():
     assert any_of("alpha", limit=0) == ""
 
 
-@pytest.mark.parametrize("text", ["", "?!", "🎉", "a I", "the of and", "L'un et la"])
-def test_any_of_is_empty_when_no_telling_word_is_left(text):
-    assert any_of(text) == ""
+def test_any_of_is_empty_when_no_telling_word_is_left():
+    for text in ("", "?!", "🎉", "a I", "the of and", "L'un et la"):
+        assert any_of(text) == "", text
 
 
 def test_any_of_names_a_repeated_word_once():

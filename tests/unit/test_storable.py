@@ -1,9 +1,11 @@
 import json
+import re
 
 import pytest
 
 from app.errors import MalformedError
 from app.storable import MAX_DEPTH, MAX_VALUES, check_storable, pointer_to, read_json
+from tests.refusals import refusal_of
 
 LONGEST = [2**64 - 1, -(2**63)]
 UNTAKEN = {
@@ -36,28 +38,25 @@ def nested(depth):
     return value
 
 
-@pytest.mark.parametrize(
-    "value", [None, 1, "Huế 🇻🇳", {"a": ["b", {"c": 1.5}]}, nested(MAX_DEPTH), LONGEST]
-)
-def test_what_can_be_stored_passes_unchanged(value):
-    assert check_storable(value) is value
-    assert read_json(json.dumps(value).encode()) == value
+def test_what_can_be_stored_passes_unchanged():
+    for value in (None, 1, "Huế 🇻🇳", {"a": ["b", {"c": 1.5}]}, nested(MAX_DEPTH), LONGEST):
+        assert check_storable(value) is value, value
+        assert read_json(json.dumps(value).encode()) == value, value
 
 
-@pytest.mark.parametrize(
-    ("value", "place"),
-    [
-        ("a\0b", "/"),
-        ({"message": "half \ud83d"}, "/message"),
-        ({"messages": [{"content": "fine"}, {"content": "\0"}]}, "/messages/1/content"),
-        ({"a\0": 1}, "/"),
-        ({"a/b": {"~": ["\0"]}}, "/a~1b/~0/0"),
-        ([2**64], "/0"),
-    ],
-)
-def test_what_can_not_be_stored_is_refused_with_its_place(value, place):
-    with pytest.raises(MalformedError, match=f"^{place} "):
-        check_storable(value)
+UNSTORABLE = [
+    ("a\0b", "/"),
+    ({"message": "half \ud83d"}, "/message"),
+    ({"messages": [{"content": "fine"}, {"content": "\0"}]}, "/messages/1/content"),
+    ({"a\0": 1}, "/"),
+    ({"a/b": {"~": ["\0"]}}, "/a~1b/~0/0"),
+    ([2**64], "/0"),
+]
+
+
+def test_what_can_not_be_stored_is_refused_with_its_place():
+    for value, place in UNSTORABLE:
+        assert refusal_of(MalformedError, check_storable, value).startswith(f"{place} "), value
 
 
 def test_bottomless_nesting_is_refused_without_recursion():
@@ -65,10 +64,9 @@ def test_bottomless_nesting_is_refused_without_recursion():
         check_storable(nested(1000))
 
 
-@pytest.mark.parametrize(("text", "refusal"), UNTAKEN.items(), ids=range(len(UNTAKEN)))
-def test_json_that_can_not_be_taken_is_refused_with_its_place(text, refusal):
-    with pytest.raises(MalformedError, match=f"^{refusal}"):
-        read_json(text)
+def test_json_that_can_not_be_taken_is_refused_with_its_place():
+    for text, refusal in UNTAKEN.items():
+        assert re.match(refusal, refusal_of(MalformedError, read_json, text)), text[:40]
 
 
 def test_long_digits_are_no_long_integers_where_they_are_text_or_a_fraction():

@@ -130,46 +130,45 @@ def test_headers_of_other_types_are_refused_or_harmless(header):
     assert sum(frame.sizes) + max(len(frame.sizes) - 1, 0) + 2 == len(frame.array)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"version": True},
-        {"version": 1.0},
-        {"version": "1"},
-        {"version": None},
-        {"owner": None},
-        {"owner": ["o"]},
-        {"rev": 5},
-        {"conversation_id": {"c": "c"}},
-        {"complete_from_start": 1},
-        {"sizes": {}},
-        {"sizes": [2]},
-        {"sizes": [1, 1, 1]},
-        {"sizes": [1, 2**62]},
-        {"sizes": [2**63, -(2**62)]},
-        {"sizes": [-1, 3]},
-        {"sizes": [0, 2]},
-        {"sizes": [1.0, 1]},
-        {"sizes": [True, 1]},
-        {"sizes": ["1", 1]},
-        {"sizes": [[1], 1]},
-        {"more": 1},
-    ],
-    ids=str,
-)
-def test_a_header_with_a_wrong_field_is_refused(change):
-    assert is_refused(sealed(HEADER | change))
+WRONG = [
+    {"version": True},
+    {"version": 1.0},
+    {"version": "1"},
+    {"version": None},
+    {"owner": None},
+    {"owner": ["o"]},
+    {"rev": 5},
+    {"conversation_id": {"c": "c"}},
+    {"complete_from_start": 1},
+    {"sizes": {}},
+    {"sizes": [2]},
+    {"sizes": [1, 1, 1]},
+    {"sizes": [1, 2**62]},
+    {"sizes": [2**63, -(2**62)]},
+    {"sizes": [-1, 3]},
+    {"sizes": [0, 2]},
+    {"sizes": [1.0, 1]},
+    {"sizes": [True, 1]},
+    {"sizes": ["1", 1]},
+    {"sizes": [[1], 1]},
+    {"more": 1},
+]
 
 
-@pytest.mark.parametrize("name", HEADER)
-def test_a_header_that_lacks_a_field_is_refused(name):
-    lacking = {key: it for key, it in HEADER.items() if key != name}
-    assert is_refused(sealed(lacking))
+def test_a_header_with_a_wrong_field_is_refused():
+    for change in WRONG:
+        assert is_refused(sealed(HEADER | change)), change
 
 
-@pytest.mark.parametrize("header", [b"null", b"[]", b"7", b'"x"', b"", b"[" * 100_000, b"{" * 9])
-def test_a_header_that_is_no_object_is_refused(header):
-    assert is_refused(sealed(header))
+def test_a_header_that_lacks_a_field_is_refused():
+    for name in HEADER:
+        lacking = {key: it for key, it in HEADER.items() if key != name}
+        assert is_refused(sealed(lacking)), name
+
+
+def test_a_header_that_is_no_object_is_refused():
+    for header in (b"null", b"[]", b"7", b'"x"', b"", b"[" * 100_000, b"{" * 9):
+        assert is_refused(sealed(header)), header[:9]
 
 
 def test_pickles_are_refused():

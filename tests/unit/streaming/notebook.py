@@ -104,6 +104,15 @@ def heard_of(run):
     return [heard.event for heard in run.wire.watch() if heard]
 
 
+def generated(answer, journal=None, **how):
+    """A run that is over: its journal, what was heard, and the ending."""
+    journal = journal or Notebook()
+    run = run_of(answer, journal, **how)
+    run.generate()
+    *heard, ending = heard_of(run)
+    return journal, heard, ending
+
+
 def runner_of(journal, reap=lambda: 0, **how):
     """A runner in a process without Redis."""
     return Runner(reap, journal=journal, relay=Relay(None), mirrors=Mirrors(None), **how)

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import MalformedError
-from app.responders.base import Contexts, Finish, Prompt, ReasoningDelta, TextDelta, Usage
+from app.responders.base import (
+    Contexts,
+    Data,
+    Finish,
+    Prompt,
+    ReasoningDelta,
+    Step,
+    TextDelta,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
 from app.streaming.answer import Answer
 from app.streaming.events import Passages, Reasoning, Text
 from app.transcript import Transcript, Turn
@@ -139,3 +150,30 @@ def test_empty_contexts_are_no_contexts():
 def test_what_is_no_event_is_no_answer():
     answer, heard = taken("text", 42, None, {"text": "x"}, TextDelta(None))
     assert (answer.text, heard) == ("", [None] * 5)
+
+
+def test_names_that_clients_throw_at_are_kept_under_others():
+    answer = Answer(max_bytes=1000)
+    said = {"__proto__": {"x": 1}, "constructor": {"prototype": 1}, "in": [{"__proto__": 2}]}
+    harmless = {"___proto__": {"x": 1}, "_constructor": {"prototype": 1}, "in": [{"___proto__": 2}]}
+    assert answer.take(Data("d", said)) == Data("d", harmless)
+    plain = {"constructor": {"name": "Dog"}, "prototype": 1}
+    assert answer.take(Data("e", plain)) == Data("e", plain)
+
+
+def test_counts_that_are_none_and_names_that_are_no_text_are_not_taken():
+    answer = Answer(max_bytes=1000)
+    answer.take(Usage(True, False))
+    assert answer.usage is None
+    for part in (Data("d", 1, [1]), Data(5, 1), ToolCall(5, "n", {}), ToolResult("c", error=5)):
+        with pytest.raises(TypeError):
+            answer.take(part)
+    assert answer.parts() is None
+
+
+def test_many_parts_that_say_next_to_nothing_fill_an_answer_too():
+    answer = Answer(max_bytes=10_000)
+    for number in range(1000):
+        answer.take(Data("d", number, str(number)) if number % 2 else Step())
+    assert answer.is_full
+    assert len(json.dumps(answer.parts())) < 20_000

@@ -4,7 +4,6 @@ import json
 from itertools import count
 from uuid import UUID
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,19 +97,15 @@ def test_an_event_without_a_number_names_its_answer_only():
     assert place_of(frame.event_id) == Place(UUID(int=2), None)
 
 
-@pytest.mark.parametrize(
-    "number",
-    ["", "x", "-1", "+1", "1.5", " 1", "1_0", "\u0663", "\u00b2", "9" * 10, "9" * 5000, "1:2"],
-)
-def test_a_number_that_is_none_is_no_place(number):
-    assert place_of(f"{UUID(int=2)}:{number}") == Place(UUID(int=2), None)
+def test_a_number_that_is_none_is_no_place():
+    others = ("\u0663", "\u00b2", "9" * 10, "9" * 5000, "1:2")
+    for number in ("", "x", "-1", "+1", "1.5", " 1", "1_0", *others):
+        assert place_of(f"{UUID(int=2)}:{number}") == Place(UUID(int=2), None), number[:12]
 
 
-@pytest.mark.parametrize(
-    "event_id", [None, "", "7", ":7", "x:7", "\0", f"{UUID(int=2)}".replace("-", "+")]
-)
-def test_an_id_that_is_none_of_ours_is_no_place(event_id):
-    assert place_of(event_id) is None
+def test_an_id_that_is_none_of_ours_is_no_place():
+    for event_id in (None, "", "7", ":7", "x:7", "\0", f"{UUID(int=2)}".replace("-", "+")):
+        assert place_of(event_id) is None, event_id
 
 
 def test_what_tools_do_has_events_of_its_own():

@@ -84,6 +84,14 @@ def test_of_parts_in_somebody_elses_form_the_text_is_told():
         [{"type": "text", "text": "b"}],
         [{"type": "step-start"}, {"type": "tool-search"}],
         [{"type": "step-start"}, {"text": "b"}],
+        *(
+            [{"type": "step-start"}, {"type": "text", "text": text}]
+            for text in (5, None, ["b"], {})
+        ),
+        [{"type": "step-start"}, {"type": "data-x", "id": {}, "data": 1}],
+        [{"type": "step-start"}, {"type": "tool-x", "toolCallId": [], "input": 1, "state": "x"}],
+        [{"type": 5}],
+        [{"type": "step-start"}, {"type": None}],
         [{}],
     ):
         told = list(events_of(stored(answer, parts=parts)))

@@ -1,6 +1,5 @@
 """The upkeep of runs, with runs and stores that misbehave."""
 
-import time
 from threading import Event, Thread
 
 import pytest
@@ -139,10 +138,7 @@ def test_a_runner_keeps_what_a_slow_answer_has_within_a_second_or_so():
     runner = runner_of(journal, keep_seconds=0.005)
     run = run_of(slow, journal)
     runner.launch(run)
-    deadline = time.monotonic() + 5
-    while not journal.chunks and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert journal.text == "first words"
+    until(lambda: journal.text == "first words", seconds=5)
     assert runner.find(run.ticket.owner, run.ticket.message_id) is run
     opened.set()
     assert isinstance(heard_of(run)[-1], Done)

@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -37,7 +38,7 @@ reuse_port = worker_class == "gthread"
 
 bind = f"{os.environ.get('HOST') or '0.0.0.0'}:{_count('PORT', 8000)}"  # noqa: S104
 timeout = 60
-graceful_timeout = 30
+graceful_timeout = _count("GRACE_SECONDS", 20) + 10  # until answers are ended, and the rest
 keepalive = 5
 limit_request_line = 8190  # bytes; a search of 1,000 characters of any script may take more
 CLIENT_SECONDS = 30
@@ -131,15 +132,19 @@ def _refuse(worker: Any, _request: Any, client: Any, _address: Any, error: Excep
     )
     from gunicorn.util import write_error
 
-    from app.errors import places
-
     ours = {InvalidResponseHeader: 500, InvalidResponseHeaderName: 500}
     statuses = ours | {LimitRequestLine: 414, LimitRequestHeaders: 431, ParseException: 400}
     fitting = (status for kind, status in statuses.items() if isinstance(error, kind))
     status = HTTPStatus(next(fitting, 500))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        worker.log.error("A request failed: %s in %s", type(error).__name__, places(error))
+        worker.log.error("A request failed: %s in %s", type(error).__name__, _places(error))
     else:
         worker.log.warning("Refused a request: %s", type(error).__name__)
     with suppress(OSError):
         write_error(client, status.value, status.phrase, "")
+
+
+def _places(error: Exception) -> list[str]:
+    """Where an error came from: a host that is served so has no `app` of ours to ask."""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]

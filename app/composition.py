@@ -149,6 +149,7 @@ class Composition:
             journal=runs,
             relay=Relay(wires),
             mirrors=mirrors,
+            grace_seconds=self.settings.grace_seconds,
             when_ending=self.changes.close,
         )
         return _Streaming(mirrors=mirrors, runner=runner, runs=runs)

@@ -129,10 +129,11 @@ def _flask(*arguments: str) -> str:
 
 @contextmanager
 def _gunicorn() -> Iterator["subprocess.Popen[bytes]"]:
-    """gunicorn while the block runs; streams under way get five seconds at the end."""
+    """gunicorn while the block runs; at the end, answers under way get GRACE_SECONDS, or three."""
     command = [sys.executable, "-m", "gunicorn", "wsgi:app", "-c", "gunicorn.conf.py"]
     server = subprocess.Popen(
-        [*command, "--graceful-timeout", "5", "--log-level", "warning"],
+        [*command, "--log-level", "warning"],
+        env={"GRACE_SECONDS": "3"} | os.environ,
         start_new_session=True,
         preexec_fn=follow_parent,  # noqa: PLW1509 -- there is no other thread
     )

@@ -59,6 +59,7 @@ class Settings:
     rate_limit_create: str | None = "60/minute"
     daily_message_quota: int | None = None
     daily_token_quota: int | None = None
+    grace_seconds: int = 20
     trash_days: int = 30
     compat_rag_prefix: str | None = "/compat/rag"
     compat_chatbot_prefix: str | None = "/compat/chatbot"
@@ -122,6 +123,7 @@ def _settings(variables: Environ) -> Settings:
         rate_limit_create=variables.rate("RATE_LIMIT_CREATE", "60/minute"),
         daily_message_quota=variables.quota("DAILY_MESSAGE_QUOTA"),
         daily_token_quota=variables.quota("DAILY_TOKEN_QUOTA"),
+        grace_seconds=variables.count("GRACE_SECONDS", 20, most=3600),
         trash_days=variables.count("TRASH_DAYS", 30, most=36_500),
         compat_rag_prefix=_prefix(variables, "COMPAT_RAG_PREFIX", "/compat/rag"),
         compat_chatbot_prefix=_prefix(variables, "COMPAT_CHATBOT_PREFIX", "/compat/chatbot"),

@@ -19,3 +19,9 @@ class Scrape:
     def _samples(self, name, labels):
         named = [it for it in self.samples if it.name == f"parley_{name}"]
         return [it for it in named if labels.items() <= it.labels.items()]
+
+
+def scraped(app):
+    answer = app.test_client().get("/metrics")
+    assert answer.status_code == 200
+    return Scrape(answer.text)

@@ -44,6 +44,7 @@ class Runner:
         relay: Relay,
         mirrors: Mirrors,
         when_ending: Callable[[], None] | None = None,
+        grace_seconds: float = GRACE_SECONDS,
         keep_seconds: float = KEEP_SECONDS,
         reap_seconds: float = REAP_SECONDS,
     ) -> None:
@@ -51,6 +52,7 @@ class Runner:
         self._journal = journal
         self._relay = relay
         self._mirrors = mirrors
+        self._grace_seconds = grace_seconds
         self._keep_seconds = keep_seconds
         self._reap_seconds = reap_seconds
         self._when_ending = when_ending
@@ -74,10 +76,13 @@ class Runner:
         """Ends the threads; runs go on to their own end."""
         self._closing.set()
 
-    def end_soon(self, seconds: float = GRACE_SECONDS) -> None:
-        """Lets live runs go on for so long, from the first call on. Safe in a signal handler."""
+    def end_soon(self, seconds: float | None = None) -> None:
+        """Lets live runs go on for so long, by default `grace_seconds`, from the first call on.
+
+        Safe in a signal handler.
+        """
         if self._ends_at is None:
-            self._ends_at = time.monotonic() + seconds
+            self._ends_at = time.monotonic() + (self._grace_seconds if seconds is None else seconds)
 
     def drain(self) -> None:
         """Waits for the live runs; those that are not over in time end `interrupted`."""

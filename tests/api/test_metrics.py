@@ -6,7 +6,6 @@ import signal
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from operator import gt
 from time import monotonic
 from uuid import uuid4
 
@@ -19,8 +18,7 @@ from sqlalchemy.engine import make_url
 from app.processes import free_port
 from tests.client import Client, bearer
 from tests.proxy import Proxy
-from tests.responders import Gate
-from tests.scrapes import Scrape
+from tests.scrapes import Scrape, scraped
 from tests.server import Server
 from tests.streams import until
 
@@ -29,12 +27,6 @@ SECONDS = 2.0
 LABEL = re.compile(r"[a-z0-9_/{}.+-]*|GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS", re.I)
 UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}")
 SAID = "Where is Huế? zanzibar@example.com"
-
-
-def scraped(app):
-    answer = app.test_client().get("/metrics")
-    assert answer.status_code == 200
-    return Scrape(answer.text)
 
 
 class Served:
@@ -148,28 +140,6 @@ def test_what_happens_is_counted_where_it_happens(app, client):
     assert grown("database_query_seconds_count", route="run") >= 1
     assert grown("cache_events_total", event="read", reason="hit") >= 1
     assert after.value("database_connections_open") >= 1
-
-
-def test_who_comes_back_to_an_answer_and_who_ends_it_for_its_writer_is_counted(make_app, email):
-    gate = Gate("half an ")
-    client = Client(make_app(gate), email)
-    before = scraped(client.app)
-    answer = client.ask("Anyone?", wire="text")
-    conversation_id = answer.headers["X-Conversation-Id"]
-    assert gate.reached.wait(10)
-    client.get(f"/chat/{conversation_id}/stream").close()
-    resumed = scraped(client.app)
-    assert resumed.value("answers_resumed_total") == before.value("answers_resumed_total") + 1
-    assert resumed.value("runs_active") >= 1
-    assert client.delete(f"/conversations/{conversation_id}").status_code == 200
-
-    def reaped(scrape):
-        fenced = {"status": "interrupted", "error_class": "fenced"}
-        return scrape.value("runs_reaped_total"), scrape.value("runs_ended_total", **fenced)
-
-    until(lambda: all(map(gt, reaped(scraped(client.app)), reaped(before))))
-    gate.opened.set()
-    answer.close()
 
 
 def test_redis_away_is_told_as_errors_misses_and_an_open_breaker(make_app, email):

@@ -58,7 +58,8 @@ def test_short_answers_are_finished_and_long_ones_broken_off_with_all_that_was_s
     app, settings, rows, tmp_path, worker_class
 ):
     begun, emails = Semaphore(0), [f"{uuid4().hex}@example.com" for _ in range(2)]
-    environ = {"WORKER_CLASS": worker_class, "ENDING": str(tmp_path / "ending")}
+    environ = {"WORKER_CLASS": worker_class, "GRACE_SECONDS": "3"}
+    environ["ENDING"] = str(tmp_path / "ending")
     with (
         Server(settings, application="tests.hurried:app", **environ) as server,
         ThreadPoolExecutor(16) as threads,

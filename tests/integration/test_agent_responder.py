@@ -10,6 +10,8 @@ from app.errors import ModelError
 from app.responders.agent import AgentLimits, AgentResponder
 from app.responders.base import Finish, Prompt, Step, TextDelta, ToolCall, ToolResult, Usage
 from app.responders.chat_model import ChatModel
+from app.responders.openai import OpenAIResponder
+from app.responders.registry import Registry
 from app.responders.tools import Tool, Toolbox
 from tests.fake_model import (
     MODEL,
@@ -178,3 +180,12 @@ with FakeModel(otherwise=behave) as model:
 
 def test_tools_of_many_greenlets_work_beside_each_other():
     subprocess.run([sys.executable, "-W", "error", "-c", UNDER_GEVENT], check=True, timeout=60)
+
+
+def test_openai_and_agent_share_the_model_that_the_settings_name():
+    """Here, since making a client of HTTP reads the system's certificates."""
+    settings = {"openai_base_url": "http://127.0.0.1:9/v1", "openai_model": "m"}
+    registry = Registry(lambda *_: [], **settings)
+    assert isinstance(registry.resolve("openai"), OpenAIResponder)
+    assert isinstance(registry.resolve("agent"), AgentResponder)
+    registry.close()

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from app.responders.base import Contexts, Finish, Prompt, TextDelta
 from app.responders.recall import Passage, RecallResponder, excerpt
 
+often = settings(max_examples=max(30, settings().max_examples))
+
 CONVERSATION, MESSAGE = UUID(int=1), UUID(int=2)
 SAID_AT = datetime(2026, 5, 3, 23, 30, tzinfo=UTC)
 LOREM = "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor. " * 8
@@ -134,7 +136,7 @@ def test_emoji_of_several_characters_stay_whole(shift):
     assert cut == "👩🏽‍🚀" * (len(cut) // len("👩🏽‍🚀"))
 
 
-@settings(max_examples=50, deadline=None)
+@often
 @given(st.text(max_size=200), st.text(max_size=20), st.integers(20, 60))
 @example("e" + "\u0301" * 600, "?", 300)
 @example("\u200d" * 600, "?", 20)

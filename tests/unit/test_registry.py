@@ -6,9 +6,7 @@ from types import ModuleType
 import pytest
 
 from app.errors import SettingsError, SetupError
-from app.responders.agent import AgentResponder
 from app.responders.base import FunctionResponder, Prompt, TextDelta
-from app.responders.openai import OpenAIResponder
 from app.responders.recall import RecallResponder
 from app.responders.registry import Registry
 from app.responders.tools import Tool
@@ -65,13 +63,6 @@ def fault_of(wanted, **settings):
 
 def test_recall_needs_no_settings():
     assert isinstance(resolve("recall"), RecallResponder)
-
-
-def test_openai_and_agent_share_the_model_that_the_settings_name():
-    registry = Registry(search, **OPENAI)
-    assert isinstance(registry.resolve("openai"), OpenAIResponder)
-    assert isinstance(registry.resolve("agent"), AgentResponder)
-    registry.close()
 
 
 @pytest.mark.parametrize("left_out", OPENAI)

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from app.search_query import parse_search_query
 from app.search_words import PLACES_CUT
 
+often = settings(max_examples=max(30, settings().max_examples))
+
 # Without the brackets that a single term does not need.
 QUERIES = {
     "hello World": "hello & world",
@@ -81,7 +83,7 @@ def test_of_ten_thousand_words_the_first_hundred_count():
         assert parse_search_query(text).lexemes == frozenset(words[:100])
 
 
-@settings(max_examples=60)
+@often
 @given(st.text())
 def test_whatever_it_is_a_query_is_made_of_lexemes_and_operators_alone(text):
     query = parse_search_query(text)

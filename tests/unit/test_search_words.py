@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from app.search_words import any_of, lexemes, search_words
 
+often = settings(max_examples=max(30, settings().max_examples))
+
 LITERAL = re.compile(r"(?:'[^' \\]+':[1-9]\d*(?:,[1-9]\d*)*(?: |$))*")
 
 WORDS = {
@@ -129,7 +131,7 @@ def test_any_of_names_a_repeated_word_once():
     assert any_of("Hanoi hanoi HÀ NỘI hànội") == "'hanoi' | 'noi' | 'ha'"
 
 
-@settings(deadline=None, max_examples=60)
+@often
 @given(st.text(max_size=60))
 def test_any_text_gives_a_literal_of_words_that_need_no_escape(text):
     assert LITERAL.fullmatch(search_words(text))
@@ -138,14 +140,14 @@ def test_any_text_gives_a_literal_of_words_that_need_no_escape(text):
         assert 0 < len(lexeme.encode()) < 2_046
 
 
-@settings(deadline=None, max_examples=60)
+@often
 @given(st.text(max_size=60))
 def test_folded_words_fold_to_themselves(text):
     for lexeme in lexemes(text):
         assert list(lexemes(lexeme)) == [lexeme]
 
 
-@settings(deadline=None, max_examples=60)
+@often
 @given(st.text(max_size=60), st.integers(0, 12))
 def test_any_of_is_drawn_from_the_words_of_the_text(text, limit):
     chosen = any_of(text, limit).split(" | ") if any_of(text, limit) else []

@@ -19,6 +19,9 @@ from .runs import FENCED, IN_TURN, IS_ALLOWED, Allowance
 # message, when its statistics say that there are few.
 BY_INDEX = "SELECT set_config('enable_seqscan', 'off', true);"
 
+IN_ORDER = f"{BY_INDEX} SELECT set_config('enable_bitmapscan', 'off', true);"
+"""For a page in the order of an index: misled, PostgreSQL would read and sort all that there is."""
+
 # Waiting for another writer belongs to a statement of its own: what follows sees what it wrote.
 _IN_LINE = f"""{BY_INDEX}
 SELECT FROM conversations WHERE id = %(conversation_id)s AND user_email = %(owner)s

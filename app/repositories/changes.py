@@ -5,11 +5,12 @@ from uuid import UUID
 from ..models import Conversation
 from ..revisions import Revision
 from ..transcript import Turn
+from .appending import IN_ORDER
 from .base import Repository
 from .messages import TURN_COLUMNS, turns_of
 
 # One statement, so that the turns are those of the revision beside them.
-_LOOK = f"""
+_LOOK = f"""{IN_ORDER}
 SELECT c.revision, c.rev, c.title, c.active_leaf_id, c.message_count, c.next_seq - 1 AS last_seq,
     ARRAY(
         SELECT o.seq FROM messages o

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from ..models import Conversation
 from ..models.conversation import SHOWN
+from .appending import IN_ORDER
 from .base import Repository
 from .conversations import CLIENT_ID
 
@@ -77,7 +78,8 @@ class ListRepository(Repository[Conversation]):
         values = {"owner": self.session.owner, "take": take, **where}
         if cursor:
             values |= {"moment": cursor.moment, "id": cursor.id}
-        return self.session.run(_statement(order, narrowed(where), is_first=not cursor), values)
+        statement = _statement(order, narrowed(where), is_first=not cursor)
+        return self.session.run(f"{IN_ORDER} {statement}", values)
 
 
 def narrowed(where: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ def plan_of(database, owner):
 
     def explain(work):
         with database.statement(owner) as session:
-            (plan,) = plans_of(database, lambda: work(session), is_run=True)
+            *_, plan = plans_of(database, lambda: work(session), is_run=True)
         return plan
 
     return explain

@@ -67,14 +67,14 @@ class AnswerService:
         conversation_id = self._conversations.find(owner, reference)
         with self._database.statement(owner) as session:
             record = ConversationRepository(session).record_or_raise(conversation_id)
-            live = RunRepository(session).live(conversation_id)
-            known = place and MessageRepository(session).find(conversation_id, place.message_id)
-        if live:
-            started = _started(record, live[0].message_id, live[0].parent_id)
-        elif known and known.role == "assistant":
-            started = _started(record, known.id, known.parent_id)
-        else:
-            return None
+            if live := RunRepository(session).live(conversation_id):
+                started = _started(record, live[0].message_id, live[0].parent_id)
+            else:
+                messages = MessageRepository(session)
+                known = place and messages.find(conversation_id, place.message_id)
+                if known is None or known.role != "assistant":
+                    return None
+                started = _started(record, known.id, known.parent_id)
         is_same = place is not None and place.message_id == started.message_id
         return self.watch(owner, started, after=place.number if place and is_same else None)
 

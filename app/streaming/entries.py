@@ -16,7 +16,7 @@ from uuid import UUID
 
 from ..json_text import dumps, loads
 from ..responders.base import Data, Step, ToolCall, ToolResult
-from .events import ENDINGS, Heard, Passages, Reasoning, Started, Text
+from .events import ENDINGS, SAYINGS, Heard, Passages, Reasoning, Started, Text
 
 FORM = 1
 """Raise it with every change to the form of an entry."""
@@ -26,7 +26,6 @@ _CODES: dict[type[Any], str] = {
     Step: "n", ToolCall: "c", ToolResult: "u", Data: "d",
 }  # fmt: skip
 _EVENTS = {code: kind for kind, code in _CODES.items()}
-_SAYINGS = (Text, Reasoning)
 _END = "e"
 _IDS = ("conversation_id", "message_id", "user_message_id")
 
@@ -73,7 +72,7 @@ def decode(fields_: Mapping[bytes, bytes]) -> Entry:
 def _joined(heard: Iterable[Heard]) -> Iterator[Heard]:
     """The events, with those joined that say more of the same."""
     for kind, alike in groupby(heard, key=lambda item: type(item.event)):
-        if kind in _SAYINGS:
+        if kind in SAYINGS:
             said = list(alike)
             text = "".join(item.event.text for item in said)  # type: ignore[union-attr]
             yield Heard(kind(text), said[-1].number)
@@ -91,7 +90,7 @@ def _item(heard: Heard) -> list[Any]:
 
 def _heard(number: int, code: str, *values: Any) -> Heard:
     kind = _EVENTS[code]
-    if type(number) is not int or (kind in _SAYINGS and type(values[0]) is not str):
+    if type(number) is not int or (kind in SAYINGS and type(values[0]) is not str):
         raise ValueError("an event is wrong")
     named = dict(zip((field.name for field in fields(kind)), values, strict=True))
     ids = {name: UUID(named[name]) for name in _IDS} if kind is Started else {}

@@ -71,6 +71,8 @@ WireEvent = (
     Started | Text | Reasoning | Passages | ToolCall | ToolResult | Step | Data | Done | Failed
 )
 ENDINGS = (Done, Failed)
+SAYINGS = (Text, Reasoning)
+"""What is said in pieces: two that follow each other say the same as one."""
 
 
 class Heard(NamedTuple):

@@ -7,9 +7,7 @@ from typing import Any, cast
 import orjson
 
 from ..responders.base import Data, ToolCall, ToolResult
-from .events import Heard, Passages, Reasoning, Text, WireEvent
-
-_SAYINGS = (Text, Reasoning)
+from .events import SAYINGS, Heard, Passages, WireEvent
 
 
 class Tally:
@@ -36,12 +34,12 @@ class Tally:
 
 
 def _size(event: WireEvent) -> int:
-    return len(event.text) if isinstance(event, _SAYINGS) else 1
+    return len(event.text) if isinstance(event, SAYINGS) else 1
 
 
 def _without(event: WireEvent, count: int) -> WireEvent | None:
     """An event without its first `count` characters, or its one occurrence."""
-    if isinstance(event, _SAYINGS):
+    if isinstance(event, SAYINGS):
         return type(event)(event.text[count:]) if event.text[count:] else None
     return None if count else event
 

@@ -17,7 +17,7 @@ INSERT INTO users (id, email)
 SELECT gen_random_uuid(), n || :domain FROM generate_series(1, 5) n;
 INSERT INTO conversations (id, user_email, title_words, tags, mode, is_pinned, is_archived,
     deleted_at, updated_at)
-SELECT gen_random_uuid(), email, '''talk''', ARRAY['common'], 'fast', n % 10 = 0, n % 7 = 0,
+SELECT gen_random_uuid(), email, '''talk''', ARRAY['common'], 'fast', n % 50 = 0, n % 7 = 0,
     CASE WHEN n % 11 = 0 THEN now() - n * interval '1 minute' END, now() - n * interval '1 minute'
 FROM users, generate_series(1, 2000) n WHERE email LIKE '%' || :domain;
 ANALYZE conversations

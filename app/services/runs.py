@@ -21,11 +21,14 @@ from ..streaming.outcome import COMPLETE, REAPED, Outcome
 from ..streaming.recovery import recovered
 from ..streaming.run import Lease, Piece, Ticket
 from ..transcript import Turn, estimate_tokens
+from .turns import Turns
 from .wording import preview_of
 
 log = structlog.get_logger(__name__)
 
 REAPED_AT_ONCE = 20
+_ENDINGS_AT_ONCE = 2  # as soon over as with more: the processor is what they wait for
+_COURTESY_SECONDS = 2.0
 _PATIENCE = Retrying(
     retry=retry_if_exception_type(UnavailableError),
     stop=stop_after_delay(60),
@@ -39,6 +42,7 @@ class RunService:
         self._database = database
         self._mirrors = mirrors
         self._max_answer_bytes = max_answer_bytes
+        self._endings = Turns(_ENDINGS_AT_ONCE, patience=_COURTESY_SECONDS)
 
     def keep(self, pieces: Sequence[Piece]) -> dict[UUID, Lease]:
         """Keeps each run's piece, once, and renews the leases that hold: by run_id."""
@@ -56,8 +60,7 @@ class RunService:
 
         Waits up to a minute for a store that is away, then raises UnavailableError.
         """
-        ending = _ending(ticket, answer, prompt, outcome)
-        stored = _PATIENCE(self._store, ticket.owner, ticket.run_id, ticket.attempt, ending)
+        stored = _PATIENCE(self._end, ticket, answer, prompt, outcome)
         if stored is None:
             self._end_taken()
         else:
@@ -76,6 +79,14 @@ class RunService:
         """Ends a run that was taken away: what was kept of it need not wait for the reaper."""
         with suppress(UnavailableError):
             self.reap()
+
+    def _end(
+        self, ticket: Ticket, answer: Answer, prompt: Prompt | None, outcome: Outcome
+    ) -> tuple[Turn, int] | None:
+        """Ends a run in turn: hundreds that end at once would hold up the words of the others."""
+        with self._endings.take():
+            ending = _ending(ticket, answer, prompt, outcome)
+            return self._store(ticket.owner, ticket.run_id, ticket.attempt, ending)
 
     def _text_so_far(self, owner: str, run_id: UUID) -> str:
         with self._database.statement(owner) as session:

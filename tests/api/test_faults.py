@@ -375,7 +375,8 @@ def test_a_follower_on_another_worker_hears_on_while_postgresql_is_away(connect,
     there = connect("tests.responders:complete", database_url=cabled)
     first = here.ask("Where?", wire="sse", client_message_id="m")
     assert gate.reached.wait(5)
-    following = frames(there.ask("Where?", wire="sse", client_message_id="m").response)
+    heard = frames(there.ask("Where?", wire="sse", client_message_id="m").response)
+    following = (frame for frame in heard if frame.event)  # a busy machine is silent at times
     assert next(following).event == "message"
     assert next(following).data == {"text": "before "}
     cable.stop()

@@ -8,6 +8,7 @@ from alembic.script import ScriptDirectory
 
 from .cache.changes import ChangeHub
 from .cache.client import RedisClient
+from .cache.fast import FastCache
 from .cache.messages import MessageCache
 from .database import Database
 from .logs import join_logs
@@ -25,6 +26,7 @@ from .services.changes import ChangeService
 from .services.chat import ChatLimits, ChatService
 from .services.compat import CompatService
 from .services.conversations import ConversationService
+from .services.copies import Copies, FastCopies, NoCopies, StrictCopies
 from .services.health import HealthService
 from .services.history import HistoryService
 from .services.jwks import ProviderKeys
@@ -40,6 +42,7 @@ from .services.tools import history_tools
 from .services.trash import TrashService
 from .services.tree import TreeService
 from .services.ui import UiService
+from .services.upkeep import UpkeepService
 from .services.users import UserService
 from .settings import Settings
 from .streaming.mirrors import Mirrors
@@ -86,9 +89,14 @@ class Composition:
         self.rate_limits = _rate_limits(settings)
         self._provider_keys = _provider_keys(settings)
         self.changes = self._hub()
+        self._upkeep: UpkeepService | None = None
+        self._copies = self._copied()
+        self.database.guard_with(self._copies)
         store, streaming = self._store(), self._streaming()
         self.runner = streaming.runner
-        self.operations = Operations(settings, store.history, self.changes.announce)
+        self.operations = Operations(
+            settings, store.history, guard=self._copies, listener=self.changes.announce
+        )
         every_tool = [*history_tools(store.search, store.tree), *tools]
         self._registry = Registry.from_settings(settings, store.search.passages, every_tool)
         answers = self._answers(store, streaming)
@@ -98,6 +106,8 @@ class Composition:
     def start(self) -> None:
         """Fetches the provider's keys, and starts the threads that keep and end runs."""
         self.runner.start()
+        if self._upkeep:
+            self._upkeep.start()
         if self._provider_keys:
             self._provider_keys.refresh()
 
@@ -117,6 +127,8 @@ class Composition:
         """Ends those threads and gives all connections back."""
         self.changes.close()
         self.runner.close()
+        if self._upkeep:
+            self._upkeep.close()
         self.services.activity.close()
         self.database.close()
         self.redis.close()
@@ -126,7 +138,7 @@ class Composition:
     def _store(self) -> _Store:
         database, once = self.database, OnceService(self.database)
         messages = MessageService(database, max_message_bytes=self.settings.max_message_bytes)
-        history = HistoryService(database, self._cache())
+        history = HistoryService(database, self._copies)
         conversations = ConversationService(database, history=history, messages=messages, once=once)
         tree = TreeService(
             database, conversations=conversations, messages=messages, history=history, once=once
@@ -221,13 +233,16 @@ class Composition:
         self.database.when_changed(hub.announce)
         return hub
 
-    def _cache(self) -> MessageCache:
-        return MessageCache(
-            self.redis,
-            ttl=self.settings.redis_cache_ttl,
-            limit=self.settings.redis_cache_limit,
-            enabled=self.settings.uses_redis,
-        )
+    def _copied(self) -> Copies:
+        """The copies of conversations that Redis keeps, in the way of the settings."""
+        ttl, limit = self.settings.redis_cache_ttl, self.settings.redis_cache_limit
+        if not self.settings.uses_redis:
+            return NoCopies()
+        if self.settings.cache_mode == "strict":
+            return StrictCopies(MessageCache(self.redis, ttl=ttl, limit=limit), self.database)
+        cache = FastCache(self.redis, ttl=ttl, limit=limit)
+        self._upkeep = UpkeepService(self.database, cache)
+        return FastCopies(cache, self._upkeep)
 
 
 def migrations_folder() -> Path:

@@ -22,9 +22,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from . import metrics
-from .errors import MissingOwnerError, UnavailableError, places
+from .errors import MissingOwnerError, UnavailableError, UnguardedError, places
+from .revisions import Revision
 from .roles import RoleGuard
 from .settings import Settings
+from .writes import Changes, Guard, NoGuard, Written
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +41,11 @@ NAMING_CONVENTION = {
 Listener = Callable[[str, frozenset[UUID]], None]
 """Is told an owner, and the ids of those conversations of theirs that are not as they were."""
 
+_NOTE = "SELECT parley_note_changes(%(noted)s::uuid[])"
+_NOW = """
+SELECT id, revision, rev FROM conversations
+WHERE user_email = %(owner)s AND id = ANY (%(ids)s::uuid[])
+"""
 _SET_OWNER = "SELECT set_config('app.user_email', %(app_user_email)s, true); "
 
 
@@ -69,12 +76,14 @@ class OwnedSession(_StatementSession):
     There is none without an owner: MissingOwnerError.
     """
 
-    def __init__(self, engine: Engine, owner: str) -> None:
+    def __init__(self, engine: Engine, owner: str, *, is_copied: bool = False) -> None:
         if not (isinstance(owner, str) and owner):
             raise MissingOwnerError
         super().__init__(engine)
         self._owner = owner
-        self._changed: set[UUID] = set()
+        self.changes = Changes()
+        self.is_copied = is_copied
+        """Whether somebody keeps copies, and is to be told what is new."""
         self.to_count: list[Counter] = []
         """What is to be counted, once each, when it is stored."""
 
@@ -82,19 +91,58 @@ class OwnedSession(_StatementSession):
     def owner(self) -> str:
         return self._owner
 
-    @property
-    def changes(self) -> frozenset[UUID]:
-        return frozenset(self._changed)
-
     def changed(self, *conversation_ids: UUID) -> None:
-        """Whoever makes another revision of a conversation says so here, for the announcement."""
-        self._changed.update(conversation_ids)
+        """Whoever makes another revision of a conversation says so here."""
+        self.changes.change(*conversation_ids)
+
+    def changing(self, conversation_id: UUID) -> None:
+        """Whoever is about to change a conversation by a single statement says so here."""
+
+    def told(self, conversation_id: UUID, written: Written) -> None:
+        """A conversation is now as it is said here."""
+        self.changes.tell(conversation_id, written)
+
+    def created(self, conversation_id: UUID) -> None:
+        """A conversation was made."""
+        self.changes.create(conversation_id)
+        self.to_count.append(metrics.conversations_created)
 
     def connection(self, *args: Any, **kwargs: Any) -> Connection:
         connection = super().connection(*args, **kwargs)
         if connection.get_execution_options().get("owner") != self.owner:
             connection.execution_options(owner=self.owner)
         return connection
+
+
+class _SingleSession(OwnedSession):
+    """For statements that each take effect by themselves: a guard hears of them before."""
+
+    def __init__(self, engine: Engine, owner: str, guard: Guard) -> None:
+        super().__init__(engine, owner, is_copied=guard.is_told)
+        self._guard = guard
+        self._begun: list[Any] = []
+        self._doubted: list[UUID] = []
+
+    def changed(self, *_conversation_ids: UUID) -> None:
+        """Raises UnguardedError: it is too late here to say so."""
+        raise UnguardedError
+
+    def changing(self, conversation_id: UUID) -> None:
+        begun = self._guard.begin(self.owner, [conversation_id], is_told=True)
+        self._begun.append(begun)
+        if begun.is_doubtful:
+            self._doubted.append(conversation_id)
+
+    def run(self, statement: str, values: dict[str, Any]) -> list[Any]:
+        if self._doubted:  # a note that was there before the change could be delivered before it
+            statement, values = f"{_NOTE}; {statement}", values | {"noted": self._doubted}
+            self._doubted = []
+        return super().run(statement, values)
+
+    def end(self) -> None:
+        """What was told is so, and nothing else was changed."""
+        for begun in self._begun:
+            self._guard.end(begun, self.changes.written)
 
 
 class OperationSession(_StatementSession):
@@ -109,6 +157,7 @@ class Database:
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         _count_connections(engine)
         self._listeners: list[Listener] = []
+        self._guard: Guard = NoGuard()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Database":
@@ -121,6 +170,10 @@ class Database:
         """As the tables' owner: for operators' commands, never for what serves requests."""
         return cls(_engine(owner_url, settings))
 
+    def guard_with(self, guard: Guard) -> None:
+        """Tells `guard` from now on of changes, before and after each commit."""
+        self._guard = guard
+
     def when_changed(self, listener: Listener) -> None:
         """Tells `listener` from now on what sessions changed, when it is stored.
 
@@ -131,19 +184,31 @@ class Database:
     @contextmanager
     def transaction(self, owner: str) -> Iterator[OwnedSession]:
         """Several statements, all or none of which take effect."""
-        with _availability(), OwnedSession(self.engine, owner) as session:
+        is_copied = self._guard.is_told
+        with _availability(), OwnedSession(self.engine, owner, is_copied=is_copied) as session:
             yield session
+            begun = self._begin(session)
             session.commit()
+        self._guard.end(begun, session.changes.written)
         self._announce(session)
 
     @contextmanager
     def statement(self, owner: str) -> Iterator[OwnedSession]:
         """Statements that each take effect by themselves: one round trip, no BEGIN, no COMMIT."""
-        session = OwnedSession(self._autocommit, owner)
+        session = _SingleSession(self._autocommit, owner, self._guard)
+        is_certain = False
         try:
             with _availability(), session:
                 yield session
+            is_certain = True
+        except (OperationalError, InterfaceError, UnavailableError):
+            raise
+        except BaseException:
+            is_certain = True
+            raise
         finally:
+            if is_certain:  # else a statement may have taken effect: nobody reads copies meanwhile
+                session.end()
             self._announce(session)  # what follows a statement does not undo it
 
     @contextmanager
@@ -163,12 +228,29 @@ class Database:
     def close(self) -> None:
         self.engine.dispose()
 
+    def _begin(self, session: OwnedSession) -> Any:
+        """Lets the guard know, before the commit, what will be others with it."""
+        changes, ids = session.changes, session.changes.conversation_ids
+        if untold := changes.untold:
+            found = {
+                row.id: Revision.of(row)
+                for row in session.run(_NOW, {"owner": session.owner, "ids": untold})
+            }
+            for conversation_id in untold:
+                changes.tell(conversation_id, Written(found.get(conversation_id)))
+        is_told = any(written.record for written in changes.written.values())
+        begun = self._guard.begin(session.owner, ids, is_told=is_told)
+        if ids and begun.is_doubtful:
+            session.run(_NOTE, {"noted": list(ids)})
+        return begun
+
     def _announce(self, session: OwnedSession) -> None:
         for counter in session.to_count:
             counter.inc()
-        for listener in self._listeners if session.changes else ():
+        changed = session.changes.conversation_ids
+        for listener in self._listeners if changed else ():
             try:
-                listener(session.owner, session.changes)
+                listener(session.owner, changed)
             except Exception as error:  # noqa: BLE001 - the change is stored, whatever this is
                 log.error("announcement_failed", error=type(error).__name__, where=places(error))
 

@@ -25,6 +25,7 @@ ParleyError
     ├── SettingsError              settings are missing or invalid: names each
     ├── UnsafeRoleError            the database role could walk around row-level security
     ├── MissingOwnerError          a user's rows were asked for without saying whose
+    ├── UnguardedError             a change was told too late for who keeps copies
     └── UnknownWordError           a repository was given a word that it does not know
 """
 
@@ -202,6 +203,10 @@ class UnsafeRoleError(SetupError):
 
 class MissingOwnerError(SetupError):
     message = "Users' rows are worked with in the name of their owner only."
+
+
+class UnguardedError(SetupError):
+    message = "A change outside of a transaction is to be told before it is made."
 
 
 class UnknownWordError(SetupError):

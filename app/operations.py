@@ -15,11 +15,15 @@ from .services.stats import LedgerService
 from .services.trash import PurgeService
 from .services.verification import VerificationService
 from .settings import Settings
+from .writes import Guard
 
 
 class Operations:
-    def __init__(self, settings: Settings, history: HistoryService, listener: Listener) -> None:
-        """`listener` is told what changes, see Database.when_changed."""
+    def __init__(
+        self, settings: Settings, history: HistoryService, *, guard: Guard, listener: Listener
+    ) -> None:
+        """`guard` and `listener` are told what changes, see Database."""
+        self._guard = guard
         self._settings = settings
         self._history = history
         self._listener = listener
@@ -59,6 +63,7 @@ class Operations:
     @contextmanager
     def _database(self) -> Iterator[Database]:
         database = Database.of_owner(self.owner_url(), self._settings)
+        database.guard_with(self._guard)
         database.when_changed(self._listener)
         try:
             yield database

@@ -38,6 +38,7 @@ class Settings:
     enable_redis_cache: bool = True
     redis_cache_ttl: int = 3600
     redis_cache_limit: int = 50
+    cache_mode: str = "fast"
     auth: AuthSettings
     max_history: int = 20
     max_history_tokens: int = 8000
@@ -72,7 +73,8 @@ class Settings:
 
     @property
     def uses_redis(self) -> bool:
-        return self.enable_redis_cache and self.redis_url is not None
+        is_wanted = self.enable_redis_cache and self.cache_mode != "off"
+        return is_wanted and self.redis_url is not None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -102,6 +104,7 @@ def _settings(variables: Environ) -> Settings:
         enable_redis_cache=variables.flag("ENABLE_REDIS_CACHE", default=True),
         redis_cache_ttl=variables.count("REDIS_CACHE_TTL", 3600),
         redis_cache_limit=variables.count("REDIS_CACHE_LIMIT", 50, most=1000),
+        cache_mode=variables.choice("CACHE_MODE", "fast", "strict", "off"),
         auth=AuthSettings.of(variables),
         max_history=variables.count("MAX_HISTORY", 20, least=0, most=1000),
         max_history_tokens=variables.count("MAX_HISTORY_TOKENS", 8000),

@@ -36,7 +36,7 @@ blueprint = Blueprint(
 @blueprint.response(200, RagSession)
 def create() -> Any:
     """Make a session"""
-    return services.conversations.create(owner(), {}).reading.record
+    return services.conversations.create(owner(), {}).reading.fields()
 
 
 @blueprint.post("/chat/send")
@@ -69,7 +69,7 @@ def delete(conversation_id: str) -> Any:
 @blueprint.response(200, RagSession)
 def create_session() -> Any:
     """Make a session"""
-    return services.conversations.create(owner(), {}).reading.record
+    return services.conversations.create(owner(), {}).reading.fields()
 
 
 @blueprint.get("/chat/sessions")
@@ -107,10 +107,10 @@ def read_session_history(query: dict[str, Any], conversation_id: str) -> Any:
 
 
 def _sent(started: Started, done: Done) -> dict[str, Any]:
-    record = services.compat.heard(owner(), str(started.conversation_id), limit=1).record
+    fields = services.compat.heard(owner(), str(started.conversation_id), limit=1).fields
     return _answered(started, done) | {
-        "session_title": record.title,
-        "message_count": record.message_count,
+        "session_title": fields["title"],
+        "message_count": fields["message_count"],
         "response": done.turn.content,
     }
 
@@ -130,9 +130,9 @@ def _answered(started: Started, done: Done) -> dict[str, Any]:
 
 def _history(heard: Heard) -> dict[str, Any]:
     return {
-        "session_id": heard.record.id,
+        "session_id": heard.fields["id"],
         "messages": heard.turns,
-        "total_messages": heard.record.message_count,
+        "total_messages": heard.fields["message_count"],
     }
 
 

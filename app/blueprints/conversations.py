@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import Response, url_for
 
-from ..json_text import dumps
 from ..revisions import Revision
 from ..schemas.conversations import (
     CONVERSATION_EXAMPLE,
@@ -62,7 +61,7 @@ def create(body: dict[str, Any], once: Once | None) -> Response:
     drafts = [Draft(**message) for message in body.pop("messages", ())]
     client_id = body.pop("client_id", None)
     created = services.conversations.create(owner(), body, drafts, client_id=client_id, once=once)
-    address = url_for(".read", conversation_id=str(created.reading.record.id))
+    address = url_for(".read", conversation_id=str(created.reading.conversation_id))
     status = 200 if created.is_replay else 201
     return written(created.reading, status=status, headers={"Location": address})
 
@@ -129,8 +128,6 @@ def bulk(body: dict[str, Any], once: Once | None) -> Any:
 def written(
     reading: Reading, *, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
-    """The record with its messages, which are JSON already, spliced in."""
-    record = dumps(_record.dump(reading.record))
-    body = b'%b,"messages":%b}' % (record[:-1], reading.messages)
-    answer = json_response(body, status=status, headers=headers)
-    return tagged(answer, Revision.of(reading.record))
+    """The record with its messages: JSON already, joined as it is."""
+    body = b'%b,"messages":%b}' % (reading.record[:-1], reading.messages)
+    return tagged(json_response(body, status=status, headers=headers), reading.revision)

@@ -1,8 +1,10 @@
 """Redis as something that may be away: every command is bounded in time and none raises."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from functools import cache
+from hashlib import sha1
 from threading import Lock
 from typing import Any, TypeVar, cast
 
@@ -30,6 +32,7 @@ class Failure(StrEnum):
     FULL = "full"
     READ_ONLY = "read_only"
     WRONG_TYPE = "wrong_type"
+    NO_SCRIPT = "no_script"
     REFUSED = "refused"
     CONNECTION = "connection"
     PROTOCOL = "protocol"
@@ -46,13 +49,14 @@ _REASONS: tuple[tuple[type[Exception], Failure], ...] = (
     (exceptions.BusyLoadingError, Failure.LOADING),
     (exceptions.OutOfMemoryError, Failure.FULL),
     (exceptions.ReadOnlyError, Failure.READ_ONLY),
+    (exceptions.NoScriptError, Failure.NO_SCRIPT),
     (exceptions.ResponseError, Failure.REFUSED),
     (exceptions.ConnectionError, Failure.CONNECTION),
     (OSError, Failure.CONNECTION),
 )
 
 # Redis is well and answered at once; it was this key or this kind of command that it refused.
-_ANSWERED = {Failure.WRONG_TYPE, Failure.FULL, Failure.READ_ONLY}
+_ANSWERED = {Failure.WRONG_TYPE, Failure.FULL, Failure.READ_ONLY, Failure.NO_SCRIPT}
 
 
 class Counts:
@@ -122,6 +126,17 @@ class RedisClient:
         """The replies to commands that are sent at once; a Failure if one of them was refused."""
         return cast(list[Any] | Failure, self._guarded(lambda: self._send_all(commands)))
 
+    def run_script(self, script: str, keys: Mapping[str, Command]) -> list[bytes] | Failure:
+        """A script's reply for each key, with that key's arguments; replies are strings."""
+        sha = _sha1(script)
+        replies = self._run("EVALSHA", sha, keys)
+        if replies is Failure.NO_SCRIPT:  # Redis was restarted, or never heard of it
+            replies = self._run("EVAL", script, keys)
+        if isinstance(replies, Failure) or all(type(reply) is bytes for reply in replies):
+            return replies
+        self.distrust()
+        return self._count(Failure.PROTOCOL)
+
     def ping(self) -> bool:
         """Whether Redis answers now. For readiness: asks even when the breaker is open."""
         try:
@@ -144,6 +159,13 @@ class RedisClient:
             return reply
         self.distrust()
         return self._count(Failure.PROTOCOL)
+
+    def _run(self, verb: str, script: str, keys: Mapping[str, Command]) -> list[bytes] | Failure:
+        commands = [(verb, script, 1, key, *arguments) for key, arguments in keys.items()]
+        if len(commands) != 1:
+            return self.ask_all(*commands)
+        reply = self._call(*commands[0])
+        return reply if isinstance(reply, Failure) else [cast(bytes, reply)]
 
     def _call(self, *command: bytes | str | int) -> object:
         return self._guarded(lambda: self._execute(*command))
@@ -232,6 +254,12 @@ def bounded_pool(
         fault = "must be redis:// or rediss:// with options that redis-py knows."
         raise SettingsError({"REDIS_URL": [fault]}) from None
     return pool
+
+
+@cache
+def _sha1(script: str) -> str:
+    """How Redis calls a script that it knows."""
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 def _reason(error: Exception) -> Failure:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from ..json_text import dumps
 from ..transcript import Role, Status
+from .as_json import RECORD_JSON
 from .runs import FENCED, IN_TURN, IS_ALLOWED, Allowance
 
 # Each message is looked up by index: hence also OFFSET 0 and ids as an array. Left to itself,
@@ -84,7 +85,8 @@ changed AS (
         updated_at = greatest(c.updated_at, clock_timestamp())
     FROM place WHERE c.id = place.id
     RETURNING c.id, c.next_seq - %(count)s AS first_seq, c.revision, c.rev, c.title,
-        c.system_prompt, c.mode, c.model),
+        c.system_prompt, c.mode, c.model,
+        CASE WHEN %(is_told)s THEN {record} END AS record),
 inserted AS (
     INSERT INTO messages (
         conversation_id, id, user_email, seq, parent_id, role, content, parts, status,
@@ -109,7 +111,7 @@ started AS (
 
 _APPENDED = """
 SELECT i.id, i.seq, i.parent_id, i.created_at, c.revision, c.rev, c.title, c.system_prompt,
-    c.mode, c.model
+    c.mode, c.model, c.record
 FROM inserted i, changed c ORDER BY i.seq
 """
 
@@ -147,7 +149,7 @@ def statement(*, starts_run: bool, is_under: bool) -> str:
     steps = [
         _LOCKED.format(limit=f"AND {IS_ALLOWED}" if starts_run else ""),
         _UNDER if is_under else _BEHIND,
-        _INSERTED,
+        _INSERTED.format(record=RECORD_JSON),
         *([_STARTED] if starts_run else ()),
     ]
     return f"{turn}WITH {'RECURSIVE ' * is_under}{','.join(steps)}{_APPENDED}"

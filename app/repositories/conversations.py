@@ -1,12 +1,14 @@
 from typing import Any
 from uuid import UUID
 
-from .. import metrics
 from ..errors import RecordNotFoundError
 from ..ids import new_id
 from ..models import Conversation
 from ..revisions import Revision
 from ..search_words import search_words
+from ..writes import Written
+from .appending import IN_ORDER
+from .as_json import RECORD_JSON, TURN_JSON
 from .base import Repository
 from .data import Data
 from .runs import FENCED, LEFT_IN_LEDGER
@@ -22,19 +24,31 @@ WHERE user_email = %(owner)s AND id = %(conversation_id)s
     AND deleted_at IS NULL AND is_published
 """
 
+# Record and messages are of one snapshot. A line of JSON has no line feed in it.
+_SNAPSHOT = f"""{IN_ORDER}
+SELECT c.revision, c.rev, {RECORD_JSON} AS record, (
+    SELECT string_agg(t.turn, chr(10) ORDER BY t.seq) FROM (
+        SELECT m.seq, {TURN_JSON} AS turn FROM messages m
+        WHERE m.conversation_id = %(conversation_id)s AND m.user_email = %(owner)s AND m.is_active
+        ORDER BY m.seq DESC LIMIT %(take)s) t) AS messages
+FROM conversations c
+WHERE c.user_email = %(owner)s AND c.id = %(conversation_id)s
+    AND c.deleted_at IS NULL AND c.is_published
+"""
+
 # Waiting for a writer belongs to a statement of its own: what follows sees what it wrote.
 _LOCK = """
 SELECT id, revision, rev, active_leaf_id, title, preview, deleted_at FROM conversations
 WHERE user_email = %(owner)s AND id = %(conversation_id)s AND is_published FOR UPDATE
 """
 
-_ENTITLE = """
-UPDATE conversations SET
+_ENTITLE = f"""
+UPDATE conversations c SET
     title = %(title)s, title_words = %(title_words)s::tsvector,
     revision = revision + 1, rev = gen_random_uuid()
 WHERE user_email = %(owner)s AND id = %(conversation_id)s AND deleted_at IS NULL
     AND title_source = 'auto' AND title IS DISTINCT FROM %(title)s
-RETURNING id
+RETURNING revision, rev, {RECORD_JSON} AS record
 """
 
 _RETITLE = """
@@ -107,6 +121,16 @@ class ConversationRepository(Repository[Conversation]):
             raise RecordNotFoundError
         return record
 
+    def snapshot(self, conversation_id: UUID, take: int) -> Any | None:
+        """Its record and the last `take` messages of the shown branch, as JSON; None: absent.
+
+        A row of revision, rev, record, and messages: one a line, oldest first; None: there are
+        none.
+        """
+        values = {"take": take}
+        rows = self.session.run(_SNAPSHOT, values | self._named(conversation_id))
+        return rows[0] if rows else None
+
     def find_source(self, source: str, source_id: str) -> UUID | None:
         """The id of the conversation that something else knows by an id of its own."""
         values = {"owner": self.session.owner, "source": source, "source_id": source_id}
@@ -116,7 +140,8 @@ class ConversationRepository(Repository[Conversation]):
     def create_once(self, fields: dict[str, Any]) -> UUID | None:
         """A new conversation's id; None when its source id is taken already."""
         rows = self.session.run(_CREATE, fields | {"owner": self.session.owner})
-        self.session.to_count += [metrics.conversations_created for _ in rows]
+        for row in rows:
+            self.session.created(row.id)
         return rows[0].id if rows else None
 
     def lock(self, conversation_id: UUID) -> Any | None:
@@ -142,8 +167,9 @@ class ConversationRepository(Repository[Conversation]):
     def entitle(self, conversation_id: UUID, title: str) -> None:
         """Another title, unless somebody chose the one that it has."""
         values = {"title": title, "title_words": search_words(title)}
-        if self.session.run(_ENTITLE, values | self._named(conversation_id)):
-            self.session.changed(conversation_id)
+        self.session.changing(conversation_id)
+        for row in self.session.run(_ENTITLE, values | self._named(conversation_id)):
+            self.session.told(conversation_id, Written(Revision.of(row), row.record.encode()))
 
     def retitle(self, conversation_id: UUID, title: str | None) -> None:
         """Another automatic title, or none, as part of another change of a locked conversation."""

@@ -8,10 +8,12 @@ from sqlalchemy.exc import IntegrityError
 
 from .. import metrics
 from ..errors import AlreadySentError, AnswerWaitsError
+from ..json_text import dumps
 from ..models import Message
 from ..revisions import Revision
 from ..search_words import search_words
 from ..transcript import Turn, Under
+from ..writes import Said, Written
 from .appending import NewMessage, NewRun, as_recordset, statement
 from .base import Repository
 
@@ -120,11 +122,13 @@ class MessageRepository(Repository[Message]):
             "title": title,
             "title_words": search_words(title or ""),
             "preview": preview,
+            "is_told": self.session.is_copied and under is None,
         }
         values |= asdict(under) if under else {}
         if run:
             started = {"run_id": run.run_id, "lease_seconds": run.lease_seconds}
             values |= started | asdict(run.allowance)
+        self.session.changing(conversation_id)
         try:
             sql = statement(starts_run=run is not None, is_under=under is not None)
             rows = self.session.run(sql, values)
@@ -134,7 +138,7 @@ class MessageRepository(Repository[Message]):
                 raise
             raise _CONFLICTS[taken] from error
         if rows:
-            self.session.changed(conversation_id)
+            self.session.told(conversation_id, _written(messages, rows))
             self.session.to_count += [metrics.messages_stored.labels(m.role) for m in messages]
         return rows
 
@@ -224,6 +228,16 @@ def _turn(row: Any) -> Turn:
 
 def turns_of(rows: Any) -> list[Turn]:
     return [_turn(row) for row in rows]
+
+
+def _written(messages: Sequence[NewMessage], rows: Sequence[Any]) -> Written:
+    """What an append tells of its conversation; nothing but its revision without a record."""
+    revision, record = Revision.of(rows[0]), rows[0].record
+    if record is None:
+        return Written(revision)
+    turns = (appended_turn(message, row) for message, row in zip(messages, rows, strict=True))
+    said = [Said(turn.id, dumps(turn)) for turn in turns]
+    return Written(revision, record.encode(), appended=said)
 
 
 def appended_turn(message: NewMessage, row: Any) -> Turn:

@@ -6,6 +6,10 @@ from uuid import UUID
 from ..database import OperationSession
 from ..json_text import dumps
 from ..models import Run
+from ..revisions import Revision
+from ..transcript import Turn
+from ..writes import Said, Written
+from .as_json import RECORD_JSON
 from .base import Repository
 
 LEASE_SECONDS = 30
@@ -72,7 +76,7 @@ SELECT run_id, lease FROM parley_keep_runs(
 
 # An answer that ends in the trash is no visible change: what comes back is one revision on.
 # The conversation is locked first, as an append locks it: the other order could deadlock.
-_FINISH = """
+_FINISH = f"""
 WITH locked AS (
     SELECT c.id FROM conversations c
     WHERE c.user_email = %(owner)s AND c.id = (
@@ -110,7 +114,8 @@ counted AS (
         updated_at = CASE WHEN c.deleted_at IS NULL
             THEN greatest(c.updated_at, clock_timestamp()) ELSE c.updated_at END
     FROM answer WHERE c.id = answer.conversation_id AND c.user_email = %(owner)s
-    RETURNING c.id, c.revision, c.mode),
+    RETURNING c.id, c.revision, c.rev, c.mode,
+        CASE WHEN %(is_told)s AND c.deleted_at IS NULL THEN {RECORD_JSON} END AS record),
 swept AS (
     DELETE FROM run_chunks USING run
     WHERE run_chunks.run_id = run.id AND run_chunks.user_email = %(owner)s),
@@ -127,14 +132,14 @@ logged AS (
         LEFT JOIN messages question ON question.conversation_id = answer.conversation_id
             AND question.id = answer.parent_id AND question.user_email = %(owner)s)
 SELECT answer.id, answer.seq, answer.parent_id, answer.is_active, answer.client_message_id,
-    answer.created_at, answer.latency_ms, answer.conversation_id, counted.revision
+    answer.created_at, answer.latency_ms, counted.revision, counted.rev, counted.record
 FROM answer, counted
 """
 
 # Only who holds the attempt can have ended it: an ending whose reply got lost is found again.
 _FINISHED = """
 SELECT m.id, m.seq, m.parent_id, m.is_active, m.client_message_id, m.created_at, m.latency_ms,
-    m.conversation_id, c.revision
+    c.revision, c.rev, NULL AS record
 FROM runs r
     JOIN messages m ON m.conversation_id = r.conversation_id AND m.id = r.message_id
         AND m.user_email = %(owner)s
@@ -163,6 +168,7 @@ WHERE r.conversation_id = %(conversation_id)s AND r.user_email = %(owner)s
     AND r.status = 'running' AND r.lease_until > '-infinity'
 ORDER BY m.is_active DESC, r.created_at DESC
 """
+_PLACE = "SELECT conversation_id FROM runs WHERE id = %(run_id)s AND user_email = %(owner)s"
 _STOP = """
 UPDATE runs SET stop_requested = true
 WHERE conversation_id = %(conversation_id)s AND user_email = %(owner)s AND status = 'running'
@@ -226,8 +232,18 @@ class RunRepository(Repository[Run]):
         """Asks the runs of a conversation, or of one message, to stop: rows of id, message_id."""
         return self._run(_STOP, conversation_id, message_id=message_id)
 
-    def finish(self, run_id: UUID, attempt: int, log_id: UUID, ending: Ending) -> Any | None:
-        """Ends the run with its answer, once: the answer's row, or None when it is not ours."""
+    def place_of(self, run_id: UUID) -> UUID | None:
+        """The conversation that a run writes in; None: it is gone."""
+        rows = self.session.run(_PLACE, {"run_id": run_id, "owner": self.session.owner})
+        return rows[0].conversation_id if rows else None
+
+    def finish(
+        self, conversation_id: UUID, run_id: UUID, attempt: int, *, log_id: UUID, ending: Ending
+    ) -> tuple[Turn, int] | None:
+        """Ends a conversation's run with its answer, once: the answer and the revision.
+
+        None when it is not ours.
+        """
         values = {name: getattr(ending, name) for name in Ending.__dataclass_fields__}
         values |= {
             "owner": self.session.owner,
@@ -237,10 +253,15 @@ class RunRepository(Repository[Run]):
             "parts": _json(ending.parts),
             "contexts": _json(ending.contexts),
             "contexts_retrieved": len(ending.contexts or ()),
+            "is_told": self.session.is_copied,
         }
+        self.session.changing(conversation_id)
         rows = self.session.run(_FINISH, values) or self.session.run(_FINISHED, values)
-        self.session.changed(*(row.conversation_id for row in rows))
-        return rows[0] if rows else None
+        if not rows:
+            return None
+        turn = _turn(rows[0], ending)
+        self.session.told(conversation_id, _written(rows[0], turn))
+        return turn, rows[0].revision
 
     def take_turn(self) -> None:
         """Waits until no other run of the owner begins, for the rest of a transaction.
@@ -286,6 +307,28 @@ def claim_expired(session: OperationSession, max_runs: int) -> list[Any]:
     The cause is `stopped`, `fenced` or `crashed`.
     """
     return session.run(_CLAIM_EXPIRED, {"max_runs": max_runs})
+
+
+def _turn(row: Any, ending: Ending) -> Turn:
+    """The answer as it is stored."""
+    places = (
+        "id", "seq", "parent_id", "is_active", "client_message_id", "created_at", "latency_ms",
+    )  # fmt: skip
+    kept = (
+        "content", "status", "parts", "contexts", "model", "finish_reason", "error_class",
+        "prompt_tokens", "completion_tokens", "tokens_used", "usage_is_estimated",
+        "first_token_ms",
+    )  # fmt: skip
+    fields = {name: getattr(row, name) for name in places}
+    return Turn(role="assistant", **fields, **{name: getattr(ending, name) for name in kept})
+
+
+def _written(row: Any, turn: Turn) -> Written:
+    """What the end of an answer tells of its conversation, if it is of the shown branch."""
+    revision = Revision.of(row)
+    if row.record is None or not turn.is_active:
+        return Written(revision)
+    return Written(revision, row.record.encode(), changed=[Said(turn.id, dumps(turn))])
 
 
 def _json(items: list[dict[str, Any]] | None) -> str | None:

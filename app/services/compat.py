@@ -12,7 +12,6 @@ from uuid import UUID
 from ..clock import now
 from ..database import Database
 from ..errors import RecordNotFoundError
-from ..json_text import loads
 from ..repositories.conversations import ConversationRepository
 from ..streaming.events import Watch
 from ..transcript import Turn, Under
@@ -44,9 +43,9 @@ class Pair(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """A conversation's row, and the newest turns of its active path, oldest first."""
+    """A conversation's fields, and the newest turns of its active path, oldest first."""
 
-    record: Any
+    fields: Mapping[str, Any]
     turns: Sequence[Turn]
 
 
@@ -98,7 +97,7 @@ class CompatService:
     def heard(self, owner: str, reference: str, *, limit: int = MOST_TURNS) -> Heard:
         """A conversation with what was said last in it. RecordNotFoundError."""
         reading = self._conversations.read(owner, reference, limit=limit)
-        return Heard(reading.record, [Turn.from_json(turn) for turn in loads(reading.messages)])
+        return Heard(reading.fields(), reading.turns())
 
     def sessions(self, owner: str) -> Sessions:
         """Conversations, newest activity first, without the trash and the archive."""
@@ -113,7 +112,7 @@ class CompatService:
         """The id of a current conversation in which nothing was said yet."""
         self.end(owner)
         created = self._conversations.create(owner, {}, client_id=CURRENT)
-        conversation_id: UUID = created.reading.record.id
+        conversation_id: UUID = created.reading.conversation_id
         return conversation_id
 
     def end(self, owner: str) -> None:

@@ -128,9 +128,7 @@ class ConversationService:
 
     def revision(self, owner: str, reference: str) -> Revision:
         """The state of a conversation. RecordNotFoundError: absent or not the owner's."""
-        with self._database.statement(owner) as session:
-            conversations = ConversationRepository(session)
-            return Revision.of(conversations.record_or_raise(self.find(owner, reference)))
+        return self._history.revision(owner, self.find(owner, reference))
 
     def lock(
         self,

@@ -1,87 +1,96 @@
-"""What was said, for reading: a conversation's row and the newest turns, from the cache if it can.
+"""What was said, for reading: a conversation and its newest messages, from a copy if there is one.
 
-The row is read in every request: it authorises, and its revision says whether the cached
-messages are as new as PostgreSQL's.
+Where there is none, record and messages come from PostgreSQL in one statement, as one snapshot.
 """
 
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from ..cache.messages import CachedMessages, MessageCache
+from ..cache.values import CachedMessages, Snapshot, Stamp
+from ..clock import parse
 from ..database import Database
-from ..json_text import dumps
+from ..errors import RecordNotFoundError
+from ..json_text import loads
 from ..repositories.conversations import ConversationRepository
-from ..repositories.messages import MessageRepository
 from ..repositories.tree import TreeRepository
+from ..revisions import Revision
 from ..transcript import Transcript, Turn
+from .copies import Copies
 
 _TURN = 2  # a question and its answer
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A conversation's row with the newest messages of its active path as a JSON array."""
+    """A conversation at one revision, its newest messages beside it: JSON, ready to be sent."""
 
-    record: Any
+    conversation_id: UUID
+    revision: Revision
+    record: bytes
     messages: bytes
+
+    def fields(self) -> dict[str, Any]:
+        """The conversation without its messages, by its members' names; times are moments."""
+        fields: dict[str, Any] = loads(self.record)
+        return fields | {name: parse(fields[name]) for name in ("created_at", "updated_at")}
+
+    def turns(self) -> list[Turn]:
+        """The messages, oldest first."""
+        return [Turn.from_json(turn) for turn in loads(self.messages)]
 
 
 class HistoryService:
-    def __init__(self, database: Database, cache: MessageCache) -> None:
+    """RecordNotFoundError: the conversation is absent or not the owner's."""
+
+    def __init__(self, database: Database, copies: Copies) -> None:
         self._database = database
-        self._cache = cache
+        self._copies = copies
 
     def read(self, owner: str, conversation_id: UUID, *, limit: int) -> Reading:
-        """A conversation with its last messages. RecordNotFoundError: absent or not the owner's."""
-        record = self._record(owner, conversation_id)
-        return Reading(record, self._newest(owner, record, limit).array)
+        """A conversation with its last messages."""
+        newest = self._newest(owner, conversation_id, limit)
+        return Reading(conversation_id, _revision(newest), newest.record, newest.array)
+
+    def revision(self, owner: str, conversation_id: UUID) -> Revision:
+        """The state of a conversation."""
+        return _revision(self._newest(owner, conversation_id, 1))
 
     def before(
         self, owner: str, conversation_id: UUID, message_id: UUID, *, count: int
     ) -> Transcript:
         """The `count` turns that led to a message, oldest first, whatever branch is shown."""
-        record = self._record(owner, conversation_id)
-        if not count:
-            return Transcript()
-        shown = self._newest(owner, record, count + _TURN).loads()
+        shown = self._newest(owner, conversation_id, count + _TURN).loads() if count else []
         ids = [turn["id"] for turn in shown]
         led = shown[: ids.index(str(message_id))] if str(message_id) in ids else []
-        if len(led) >= count or (led and led[0]["parent_id"] is None):
+        if not count or len(led) >= count or (led and led[0]["parent_id"] is None):
             return Transcript(tuple(Turn.from_json(turn) for turn in led[-count:]))
         with self._database.statement(owner) as session:
             path = TreeRepository(session).path(conversation_id, message_id, count + 1)
         return Transcript(tuple(path[:-1]))
 
     def forget(self, *conversation_ids: UUID) -> None:
-        """Drops what the cache holds of conversations."""
-        if conversation_ids:
-            self._cache.drop(*conversation_ids)
+        """Removes copies of conversations that are no more."""
+        self._copies.forget(*conversation_ids)
 
-    def _record(self, owner: str, conversation_id: UUID) -> Any:
+    def _newest(self, owner: str, conversation_id: UUID, count: int) -> CachedMessages:
+        found = self._copies.find(owner, conversation_id, count)
+        if isinstance(found, CachedMessages):
+            return found
+        snapshot = self._snapshot(owner, conversation_id, max(count, self._copies.limit))
+        found(snapshot)
+        return snapshot.newest(count)
+
+    def _snapshot(self, owner: str, conversation_id: UUID, count: int) -> Snapshot:
         with self._database.statement(owner) as session:
-            return ConversationRepository(session).record_or_raise(conversation_id)
+            row = ConversationRepository(session).snapshot(conversation_id, count + 1)
+        if row is None:
+            raise RecordNotFoundError
+        items = row.messages.encode().split(b"\n") if row.messages else []
+        stamp = Stamp(str(conversation_id), owner, row.revision, str(row.rev))
+        is_whole = len(items) <= count
+        return Snapshot(stamp, row.record.encode(), items[-count:], is_whole)
 
-    def _newest(self, owner: str, record: Any, count: int) -> CachedMessages:
-        version = {"version": record.revision, "rev": record.rev}
-        found = self._cache.read(record.id, owner, **version, limit=count)
-        return found or self._filled(owner, record, count)
 
-    def _filled(self, owner: str, record: Any, count: int) -> CachedMessages:
-        """The newest messages from PostgreSQL, read after the revision: never the other order."""
-        kept = max(count, self._cache.limit)
-        with self._database.statement(owner) as session:
-            turns = MessageRepository(session).tail(record.id, kept + 1)
-        items = [dumps(turn) for turn in turns[-kept:]]
-        is_whole = len(turns) <= kept
-        self._cache.fill(
-            record.id,
-            owner,
-            items,
-            version=record.revision,
-            rev=record.rev,
-            complete_from_start=is_whole,
-        )
-        newest = items[-count:]
-        array = b"[%b]" % b",".join(newest)
-        return CachedMessages(array, len(newest), is_whole and len(newest) == len(items))
+def _revision(newest: CachedMessages) -> Revision:
+    return Revision(newest.stamp.version, UUID(newest.stamp.rev))

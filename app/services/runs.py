@@ -86,7 +86,8 @@ class RunService:
         """Ends a run in turn: hundreds that end at once would hold up the words of the others."""
         with self._endings.take():
             ending = _ending(ticket, answer, prompt, outcome)
-            return self._store(ticket.owner, ticket.run_id, ticket.attempt, ending)
+            place = ticket.conversation_id
+            return self._store(ticket.owner, place, ticket.run_id, ticket.attempt, ending)
 
     def _text_so_far(self, owner: str, run_id: UUID) -> str:
         with self._database.statement(owner) as session:
@@ -99,7 +100,7 @@ class RunService:
     def _ended(self, run: Any) -> bool:
         """Ends one run; one that can't be ended must not keep the others from their end."""
         try:
-            if stored := self._store(run.owner, run.run_id, run.attempt, self._remains(run)):
+            if stored := self._store_remains(run):
                 metrics.runs_reaped.inc()
                 metrics.run_ended(stored[0].status, stored[0].error_class)
         except UnavailableError:
@@ -123,12 +124,20 @@ class RunService:
             usage_is_estimated=True,
         )
 
+    def _store_remains(self, run: Any) -> tuple[Turn, int] | None:
+        with self._database.statement(run.owner) as session:
+            place = RunRepository(session).place_of(run.run_id)
+        if place is None:
+            return None
+        return self._store(run.owner, place, run.run_id, run.attempt, self._remains(run))
+
     def _store(
-        self, owner: str, run_id: UUID, attempt: int, ending: Ending
+        self, owner: str, conversation_id: UUID, run_id: UUID, attempt: int, ending: Ending
     ) -> tuple[Turn, int] | None:
         with self._database.statement(owner) as session:
-            row = RunRepository(session).finish(run_id, attempt, new_id(), ending)
-        return None if row is None else (_turn(row, ending), row.revision)
+            return RunRepository(session).finish(
+                conversation_id, run_id, attempt, log_id=new_id(), ending=ending
+            )
 
 
 def _ending(ticket: Ticket, answer: Answer, prompt: Prompt | None, outcome: Outcome) -> Ending:
@@ -176,17 +185,3 @@ def _count(turn: Turn) -> None:
         first_token_ms=turn.first_token_ms,
         tokens=turn.completion_tokens,
     )
-
-
-def _turn(row: object, ending: Ending) -> Turn:
-    """The answer as it is stored."""
-    places = (
-        "id", "seq", "parent_id", "is_active", "client_message_id", "created_at", "latency_ms",
-    )  # fmt: skip
-    kept = (
-        "content", "status", "parts", "contexts", "model", "finish_reason", "error_class",
-        "prompt_tokens", "completion_tokens", "tokens_used", "usage_is_estimated",
-        "first_token_ms",
-    )  # fmt: skip
-    fields = {name: getattr(row, name) for name in places}
-    return Turn(role="assistant", **fields, **{name: getattr(ending, name) for name in kept})

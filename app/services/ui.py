@@ -95,7 +95,7 @@ class UiService:
         found = self._conversations.find_source(owner, clients_own(reference))
         if found is None:
             made = self._conversations.create(owner, {}, client_id=reference)
-            found = made.reading.record.id
+            found = made.reading.conversation_id
         return str(found)
 
 

@@ -1,0 +1,226 @@
+"""FAST: an active conversation is read without PostgreSQL, and what is read is never old.
+
+What a value says is believed when it names this conversation and this owner: writers see to it,
+before they commit, that no older one is served from their end on. Where Redis may have missed a
+writer's word, that writer has left a note in the outbox; `relay` delivers it.
+"""
+
+import random
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from ..writes import Written
+from .client import Failure, RedisClient
+from .fence import GONE, Ending, Fence, Leased, key_of, value_in
+from .messages import HOSTILE, Miss, difference
+from .splices import restored, spliced
+from .values import CachedMessages, Frame, Snapshot, Stamp, is_oversize
+
+log = structlog.get_logger(__name__)
+
+_SAYS_NOTHING = {Failure.POOL_EXHAUSTED}  # of Redis: the others may be well
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to fill what was not there, if nobody writes meanwhile. Of which epoch it is."""
+
+    epoch: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Writes that were begun: `frames` are the values that they take the place of."""
+
+    epoch: str | None
+    token: str
+    owner: str
+    frames: Mapping[UUID, Frame | None]
+    is_doubtful: bool = False
+
+
+class FastCache:
+    """The copies of one database's conversations. A Guard of its writes; raises nothing.
+
+    Serves nothing until `trust` has named the database's epoch, and nothing after a doubt until it
+    is named again. `limit`: how many messages a fill should bring at least.
+    """
+
+    def __init__(
+        self,
+        client: RedisClient,
+        *,
+        ttl: float,
+        limit: int,
+        jitter: Callable[[], float] = random.random,
+        name: Callable[[], str] = lambda: secrets.token_hex(8),
+    ) -> None:
+        """`name` gives marks and leases names that nobody else's has."""
+        self.limit = limit
+        self._client = client
+        self._fence = Fence(client)
+        self._ttl = ttl
+        self._jitter = jitter
+        self._name = name
+        self._epoch: str | None = None
+        self._is_trusted = False
+        self.doubts = 0
+        """How often there was a doubt."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether what Redis holds may be shown."""
+        return self._is_trusted
+
+    def trust(self, epoch: str, doubts: int) -> None:
+        """What Redis holds of this epoch may be shown, if there was no doubt since so many."""
+        self._epoch = epoch
+        self._is_trusted = self.doubts == doubts
+
+    def doubt(self, epoch: str | None = None) -> None:
+        """Redis may have missed something. What is written goes to `epoch` meanwhile."""
+        self.doubts += 1
+        self._epoch, self._is_trusted = epoch or self._epoch, False
+
+    def read(self, conversation_id: UUID, owner: str, limit: int) -> CachedMessages | Lease | None:
+        """The newest `limit` messages; else the lease to fill them, if anybody may now."""
+        epoch = self._epoch
+        if epoch is None or not self._is_trusted:
+            self._missed(Miss.DOUBTED)
+            return None
+        found = self._fence.read(epoch, conversation_id, nonce := self._name())
+        if isinstance(found, bytes):
+            return self._judged(found, epoch, conversation_id, owner, limit)
+        if isinstance(found, Leased):
+            self._missed(Miss.ABSENT if found.nonce else Miss.MARKED)
+            return Lease(epoch, nonce) if found.nonce else None
+        self._failed(found, epoch, conversation_id)
+        return None
+
+    def fill(self, lease: Lease, snapshot: Snapshot) -> None:
+        """Stores what was read after the lease was had."""
+        value = snapshot.encoded()
+        if is_oversize(value):
+            self._client.counts.add("fill", "oversize")
+            return
+        place, ending = UUID(snapshot.stamp.conversation_id), Ending(snapshot.stamp.version, value)
+        ttl_ms = self._lifetime()
+        outcome = self._fence.fill(lease.epoch, place, lease.nonce, ending, ttl_ms=ttl_ms)
+        self._client.counts.add("fill", outcome)
+
+    def begin(self, owner: str, conversation_ids: Collection[UUID], *, is_told: bool) -> Begun:
+        """Marks conversations; doubtful where it is not certain that no old value is left."""
+        epoch, token, ids = self._epoch, self._name(), list(conversation_ids)
+        if not ids:
+            return Begun(epoch, token, owner, {})
+        stored = self._fence.begin(epoch, token, ids, is_wanted=is_told) if epoch else None
+        if isinstance(stored, list):
+            frames = {it: _own(value, it, owner) for it, value in zip(ids, stored, strict=True)}
+            return Begun(epoch, token, owner, frames)
+        is_gone = epoch is not None and self._fence.drop(epoch, ids)
+        if not is_gone:
+            self.doubt()
+        return Begun(epoch, token, owner, dict.fromkeys(ids), is_doubtful=not is_gone)
+
+    def end(self, begun: Begun, written: Mapping[UUID, Written]) -> None:
+        """Lets what was committed be shown; what is not named stays as it was."""
+        endings = {
+            it: self._ending(begun.owner, it, frame, written.get(it))
+            for it, frame in begun.frames.items()
+        }
+        is_told = begun.epoch and endings and self._tell(begun.epoch, begun.token, endings)
+        if begun.is_doubtful and not is_told:
+            self.doubt()  # once more: the note is there only now
+
+    def relay(self, epoch: str, versions: Mapping[UUID, int | None]) -> bool:
+        """Tells Redis what it may have missed: conversations' versions, None: gone.
+
+        Whether it heard.
+        """
+        endings = {it: Ending(GONE if v is None else v) for it, v in versions.items()}
+        return not endings or self._tell(epoch, "-", endings)
+
+    def forget(self, conversation_ids: Collection[UUID]) -> None:
+        """Removes the values of conversations that are no more."""
+        if self._epoch is not None and conversation_ids:
+            self._fence.drop(self._epoch, list(conversation_ids))
+
+    def peek(self, conversation_ids: Collection[UUID]) -> dict[UUID, Frame] | None:
+        """What there is of conversations, for who compares it; None: Redis does not tell."""
+        epoch, ids = self._epoch, list(conversation_ids)
+        if epoch is None:
+            return None
+        replies = self._client.ask_all(*(("GET", key_of(epoch, it)) for it in ids))
+        if isinstance(replies, Failure):
+            return None
+        frames = {it: _frame(reply) for it, reply in zip(ids, replies, strict=True) if reply}
+        return {it: frame for it, frame in frames.items() if frame}
+
+    def _judged(
+        self, stored: bytes, epoch: str, conversation_id: UUID, owner: str, limit: int
+    ) -> CachedMessages | None:
+        """The newest of what is stored; what can't be shown to this owner is removed."""
+        frame = _frame(stored)
+        miss = difference(frame.stamp, str(conversation_id), owner) if frame else Miss.UNDECODABLE
+        if miss in HOSTILE:
+            self._client.counts.add("hostile", miss)
+            self._client.distrust()
+        found = frame.newest(limit) if frame and not miss else None
+        if found is None:
+            self._fence.drop(epoch, [conversation_id])
+            self._missed(miss or Miss.TOO_SHORT)
+        else:
+            self._client.counts.add("read", "hit")
+        return found
+
+    def _ending(
+        self, owner: str, conversation_id: UUID, frame: Frame | None, written: Written | None
+    ) -> Ending:
+        if written is None:
+            return restored(frame)
+        if written.revision is None:
+            return Ending(GONE)
+        version, rev = written.revision
+        stamp = Stamp(str(conversation_id), owner, version, str(rev))
+        return Ending(version, spliced(frame, written, stamp=stamp, limit=self.limit))
+
+    def _tell(self, epoch: str, token: str, endings: Mapping[UUID, Ending]) -> bool:
+        outcomes = self._fence.end(epoch, token, endings, ttl_ms=self._lifetime())
+        if isinstance(outcomes, Failure):
+            self._client.counts.add("write", "failed")
+            return False
+        for outcome in outcomes:
+            self._client.counts.add("write", outcome)
+        return True
+
+    def _failed(self, failure: Failure, epoch: str, conversation_id: UUID) -> None:
+        if failure is Failure.WRONG_TYPE:
+            self._fence.drop(epoch, [conversation_id])
+        elif failure not in _SAYS_NOTHING:
+            self.doubt()
+        self._missed(Miss.UNDECODABLE if failure is Failure.WRONG_TYPE else Miss.AWAY)
+
+    def _missed(self, miss: Miss) -> None:
+        self._client.counts.add("read", miss)
+
+    def _lifetime(self) -> int:
+        return round(self._ttl * 1000 * (0.9 + 0.2 * self._jitter()))
+
+
+def _frame(stored: bytes) -> Frame | None:
+    try:
+        return value_in(stored)
+    except ValueError:
+        return None
+
+
+def _own(stored: bytes, conversation_id: UUID, owner: str) -> Frame | None:
+    """A value that a write may go on from: of this conversation, and of its owner."""
+    frame = _frame(stored) if stored else None
+    is_own = frame and not difference(frame.stamp, str(conversation_id), owner)
+    return frame if is_own else None

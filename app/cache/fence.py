@@ -1,0 +1,116 @@
+"""The FAST protocol: copies of conversations in Redis that are never older than what was committed.
+
+The steps of docs/cache-strategy.md, one script each. Every method is bounded in time and raises
+nothing; a Failure says that Redis may or may not have heard of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from .client import Command, Failure, RedisClient
+from .scripts import BEGIN, END, FILL, READ
+from .values import MAX_BYTES, SCHEMA, Frame, decode
+
+MARK_SECONDS = 30
+"""Longer than any single statement may take (DB_STATEMENT_TIMEOUT)."""
+LEASE_SECONDS = 10
+FLOOR_SECONDS = 60
+GONE = 2**53 - 1
+"""The version of a conversation that is no more: above all that any had."""
+
+_HEAD_BYTES = 24  # "V ", a version, a line feed
+_STATE = b"S"
+_OUTCOMES = {b"L": True, b"M": False}  # leased, or marked by a writer
+
+
+class Leased(NamedTuple):
+    """There is no value: `nonce` may fill it, None: nobody may now."""
+
+    nonce: str | None
+
+
+class Ending(NamedTuple):
+    """What a writer tells after its commit; `value`: b"" when it does not know it."""
+
+    version: int
+    value: bytes = b""
+
+
+class Fence:
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
+
+    def begin(
+        self, epoch: str, token: str, conversation_ids: Sequence[UUID], *, is_wanted: bool
+    ) -> list[bytes] | Failure:
+        """Marks conversations before a commit. What was there so far, where it is wanted."""
+        lifetimes = (MARK_SECONDS * 1000, FLOOR_SECONDS * 1000)
+        arguments = (token, *lifetimes, int(is_wanted), MAX_BYTES + _HEAD_BYTES)
+        return self._run(BEGIN, epoch, dict.fromkeys(conversation_ids, arguments))
+
+    def drop(self, epoch: str, conversation_ids: Sequence[UUID]) -> bool:
+        """Whether Redis confirmed that it holds nothing of these conversations."""
+        keys = [("UNLINK", key_of(epoch, it)) for it in conversation_ids]
+        return not isinstance(self._client.ask_all(*keys), Failure)
+
+    def end(
+        self, epoch: str, token: str, endings: Mapping[UUID, Ending], *, ttl_ms: int
+    ) -> list[str] | Failure:
+        """Tells what became of marked conversations, or of any, without a mark of one's own.
+
+        `stored`, `fenced`, `kept`, `dropped`, `prevented` (it was older) or `absent` for each.
+        """
+        lifetimes = (FLOOR_SECONDS * 1000, ttl_ms)
+        arguments = {it: (token, at.version, *lifetimes, at.value) for it, at in endings.items()}
+        replies = self._run(END, epoch, arguments)
+        return replies if isinstance(replies, Failure) else [_word(it) for it in replies]
+
+    def read(self, epoch: str, conversation_id: UUID, nonce: str) -> bytes | Leased | Failure:
+        """What `value_in` takes; or the lease to fill it, unless a writer is about to commit."""
+        key = key_of(epoch, conversation_id)
+        found = self._client.get(key, max_bytes=MAX_BYTES + _HEAD_BYTES)
+        if isinstance(found, Failure):
+            return found
+        if found and found[:1] != _STATE:
+            return found
+        lifetimes = (LEASE_SECONDS * 1000, FLOOR_SECONDS * 1000)
+        arguments = (nonce, *lifetimes, MAX_BYTES + _HEAD_BYTES)
+        replies = self._run(READ, epoch, {conversation_id: arguments})
+        if isinstance(replies, Failure):
+            return replies
+        (reply,) = replies
+        return Leased(nonce if _OUTCOMES[reply] else None) if reply in _OUTCOMES else reply
+
+    def fill(
+        self, epoch: str, conversation_id: UUID, nonce: str, ending: Ending, *, ttl_ms: int
+    ) -> str | Failure:
+        """`stored`, or `refused` when the lease is not `nonce`'s any more."""
+        arguments = (nonce, ending.version, ttl_ms, ending.value)
+        replies = self._run(FILL, epoch, {conversation_id: arguments})
+        return replies if isinstance(replies, Failure) else _word(replies[0])
+
+    def _run(
+        self, script: str, epoch: str, arguments: Mapping[UUID, Command]
+    ) -> list[bytes] | Failure:
+        keys = {key_of(epoch, it): given for it, given in arguments.items()}
+        return self._client.run_script(script, keys)
+
+
+def _word(reply: bytes) -> str:
+    """Whatever it says: it may be the reply to another question."""
+    return reply[:16].decode(errors="replace")
+
+
+def key_of(epoch: str, conversation_id: UUID) -> str:
+    """Where a conversation is; the braces make a Redis Cluster look at its id alone."""
+    return f"h:{SCHEMA}:{epoch}:{{{conversation_id}}}"
+
+
+def value_in(stored: bytes) -> Frame:
+    """The value that is stored at a key. ValueError: it is none of ours."""
+    start = stored.find(b"\n") + 1
+    frame = decode(stored, start)
+    if stored[:start] != b"V %d\n" % frame.stamp.version:
+        raise ValueError("the version is another one's")
+    return frame

@@ -1,0 +1,105 @@
+"""Copies of conversations in Redis, in each of the ways of CACHE_MODE.
+
+Each says what it has, or gives what is to be called with a snapshot that was read instead; and
+each is a Guard of the database's writes.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any, Protocol
+from uuid import UUID
+
+from ..cache.fast import Begun, FastCache
+from ..cache.messages import MessageCache
+from ..cache.values import CachedMessages, Snapshot
+from ..database import Database
+from ..repositories.conversations import ConversationRepository
+from ..revisions import Revision
+from ..writes import Guard, NoGuard, Written
+from .upkeep import UpkeepService
+
+Fill = Callable[[Snapshot], object]
+
+
+class Copies(Guard, Protocol):
+    @property
+    def limit(self) -> int:
+        """How many messages a snapshot should bring at least."""
+        ...
+
+    def find(self, owner: str, conversation_id: UUID, count: int, /) -> CachedMessages | Fill:
+        """The newest `count` messages, or what takes a snapshot. May raise RecordNotFoundError."""
+        ...
+
+    def forget(self, *conversation_ids: UUID) -> None:
+        """Removes what there is of conversations."""
+        ...
+
+
+class FastCopies:
+    """Nothing is asked of PostgreSQL; see cache.fast."""
+
+    is_told = True
+
+    def __init__(self, cache: FastCache, upkeep: UpkeepService) -> None:
+        """`upkeep`: without it nothing is served."""
+        self.limit = cache.limit
+        self._cache = cache
+        self._upkeep = upkeep
+
+    def find(self, owner: str, conversation_id: UUID, count: int) -> CachedMessages | Fill:
+        self._upkeep.start()
+        found = self._cache.read(conversation_id, owner, count)
+        if isinstance(found, CachedMessages):
+            return found
+        return partial(self._cache.fill, found) if found else _leave
+
+    def begin(self, owner: str, conversation_ids: Collection[UUID], *, is_told: bool) -> Begun:
+        self._upkeep.start_soon()
+        return self._cache.begin(owner, conversation_ids, is_told=is_told)
+
+    def end(self, begun: Begun, written: Mapping[UUID, Written]) -> None:
+        self._cache.end(begun, written)
+
+    def forget(self, *conversation_ids: UUID) -> None:
+        self._cache.forget(conversation_ids)
+
+
+class StrictCopies(NoGuard):
+    """Each read asks PostgreSQL for the revision; see cache.messages."""
+
+    def __init__(self, cache: MessageCache, database: Database) -> None:
+        self.limit = cache.limit
+        self._cache = cache
+        self._database = database
+
+    def find(self, owner: str, conversation_id: UUID, count: int) -> CachedMessages | Fill:
+        with self._database.statement(owner) as session:
+            record = ConversationRepository(session).record_or_raise(conversation_id)
+        version, rev = Revision.of(record)
+        found = self._cache.read(conversation_id, owner, version=version, rev=rev, limit=count)
+        return found or self._cache.fill
+
+    def end(self, _begun: Any, written: Mapping[UUID, Written], /) -> None:
+        """What was taken out of a conversation must not lie in Redis any longer."""
+        self.forget(*(it for it, after in written.items() if after.record is None))
+
+    def forget(self, *conversation_ids: UUID) -> None:
+        if conversation_ids:
+            self._cache.drop(*conversation_ids)
+
+
+class NoCopies(NoGuard):
+    """PostgreSQL is asked for everything."""
+
+    limit = 0
+
+    def find(self, _owner: str, _conversation_id: UUID, _count: int, /) -> Fill:
+        return _leave
+
+    def forget(self, *conversation_ids: UUID) -> None:
+        """There is nothing to forget."""
+
+
+def _leave(_snapshot: Snapshot) -> None:
+    """Nobody may fill now."""

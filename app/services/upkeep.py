@@ -1,0 +1,81 @@
+"""What keeps copies true: it delivers what Redis may have missed, and names the database's epoch.
+
+Once a second, in each process. Copies are served only while the last look found nothing left to
+deliver, and no doubt has come up since.
+"""
+
+import threading
+
+import structlog
+
+from ..cache.fast import FastCache
+from ..database import Database
+from ..errors import UnavailableError, places
+from ..repositories.outbox import forget, standing
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 1.0
+_NOTES_AT_ONCE = 500
+
+
+class UpkeepService:
+    def __init__(
+        self, database: Database, cache: FastCache, *, every_seconds: float = EVERY_SECONDS
+    ) -> None:
+        self._database = database
+        self._cache = cache
+        self._every_seconds = every_seconds
+        self._starting = threading.Lock()
+        self._is_started = False
+        self._closing = threading.Event()
+
+    def start(self) -> None:
+        """Looks once, then starts the thread that goes on with it: once in a process."""
+        if self._is_started:
+            return
+        with self._starting:
+            if not self._is_started:
+                self.look()
+                threading.Thread(target=self._repeat, name="parley-upkeep", daemon=True).start()
+                self._is_started = True
+
+    def start_soon(self) -> None:
+        """The same, without waiting for the first look: for who may hold a connection."""
+        if not self._is_started:
+            threading.Thread(target=self.start, name="parley-upkeep-start", daemon=True).start()
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._closing.set()
+
+    def look(self) -> None:
+        """Delivers what is left to deliver. Raises nothing: what fails leaves a doubt."""
+        try:
+            while self._has_delivered():
+                pass
+        except UnavailableError:
+            self._cache.doubt()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be served
+            self._cache.doubt()
+            log.error("upkeep_failed", error=type(error).__name__, where=places(error))
+
+    def _has_delivered(self) -> bool:
+        """Delivers some notes; whether there may be more."""
+        doubts = self._cache.doubts
+        with self._database.operation() as session:
+            rows = standing(session, _NOTES_AT_ONCE)
+        epoch, noted = rows[0].epoch, [row for row in rows if row.note]
+        if not noted:
+            self._cache.trust(epoch, doubts)
+            return False
+        self._cache.doubt(epoch)
+        if not self._cache.relay(epoch, {row.conversation_id: row.version for row in noted}):
+            return False
+        with self._database.operation() as session:
+            forget(session, [row.note for row in noted])
+        return True
+
+    def _repeat(self) -> None:
+        while not self._closing.wait(self._every_seconds):
+            self.look()

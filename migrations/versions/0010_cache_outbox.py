@@ -1,0 +1,72 @@
+"""The outbox of the cache: conversations whose change Redis may have missed.
+
+There is a row only while Redis did not answer a writer. Its functions work across owners, and tell
+nothing but ids and numbers of revisions.
+"""
+
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+OUTBOX = """
+CREATE TABLE cache_outbox (
+    conversation_id uuid CONSTRAINT pk_cache_outbox PRIMARY KEY,
+    note uuid NOT NULL DEFAULT gen_random_uuid(),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp())
+"""
+# Not ON CONFLICT DO NOTHING: whoever delivers the older note must not remove this one.
+NOTE = """
+CREATE FUNCTION parley_note_changes(ids uuid[]) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    INSERT INTO cache_outbox (conversation_id) SELECT DISTINCT unnest(ids) ORDER BY 1
+    ON CONFLICT (conversation_id) DO UPDATE SET note = gen_random_uuid()
+$$
+"""
+# An epoch is a history of this database: another one begins with a failover or a restore, where
+# revisions may come again with other content. Fails on a standby: nothing is cached from there.
+STANDING = """
+CREATE FUNCTION parley_cache_standing(max_notes integer)
+RETURNS TABLE (epoch text, conversation_id uuid, note uuid, version bigint)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    SELECT s.system_identifier || '-' || d.oid || '-'
+            || left(pg_walfile_name(pg_current_wal_lsn()), 8),
+        o.conversation_id, o.note, c.revision
+    FROM pg_control_system() s
+        JOIN pg_database d ON d.datname = current_database()
+        LEFT JOIN (
+            SELECT n.conversation_id, n.note FROM cache_outbox n
+            ORDER BY n.created_at LIMIT max_notes) o ON true
+        LEFT JOIN conversations c ON c.id = o.conversation_id
+$$
+"""
+FORGET = """
+CREATE FUNCTION parley_forget_changes(notes uuid[]) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    DELETE FROM cache_outbox WHERE note = ANY (notes)
+$$
+"""
+FUNCTIONS = {
+    "parley_note_changes(uuid[])": NOTE,
+    "parley_cache_standing(integer)": STANDING,
+    "parley_forget_changes(uuid[])": FORGET,
+}
+
+
+def upgrade() -> None:
+    op.execute(OUTBOX)
+    for signature, sql in FUNCTIONS.items():
+        op.execute(sql)
+        op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+        op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO parley_app")
+
+
+def downgrade() -> None:
+    for signature in FUNCTIONS:
+        op.execute(f"DROP FUNCTION {signature}")
+    op.execute("DROP TABLE cache_outbox")

@@ -44,6 +44,7 @@ from .services.tree import TreeService
 from .services.ui import UiService
 from .services.upkeep import UpkeepService
 from .services.users import UserService
+from .services.warming import Warming
 from .settings import Settings
 from .streaming.mirrors import Mirrors
 from .streaming.relay import Relay
@@ -90,12 +91,13 @@ class Composition:
         self._provider_keys = _provider_keys(settings)
         self.changes = self._hub()
         self._upkeep: UpkeepService | None = None
-        self._copies = self._copied()
-        self.database.guard_with(self._copies)
+        self.copies = self._copied()
+        self.database.guard_with(self.copies)
         store, streaming = self._store(), self._streaming()
+        self._warming = self._warmed(store.history)
         self.runner = streaming.runner
         self.operations = Operations(
-            settings, store.history, guard=self._copies, listener=self.changes.announce
+            settings, store.history, copies=self.copies, listener=self.changes.announce
         )
         every_tool = [*history_tools(store.search, store.tree), *tools]
         self._registry = Registry.from_settings(settings, store.search.passages, every_tool)
@@ -129,6 +131,8 @@ class Composition:
         self.runner.close()
         if self._upkeep:
             self._upkeep.close()
+        if self._warming:
+            self._warming.close()
         self.services.activity.close()
         self.database.close()
         self.redis.close()
@@ -138,7 +142,7 @@ class Composition:
     def _store(self) -> _Store:
         database, once = self.database, OnceService(self.database)
         messages = MessageService(database, max_message_bytes=self.settings.max_message_bytes)
-        history = HistoryService(database, self._copies)
+        history = HistoryService(database, self.copies)
         conversations = ConversationService(database, history=history, messages=messages, once=once)
         tree = TreeService(
             database, conversations=conversations, messages=messages, history=history, once=once
@@ -212,7 +216,7 @@ class Composition:
             compat=CompatService(database, chat=chat, conversations=conversations),
             conversations=conversations,
             health=self._health(),
-            lists=ListService(database),
+            lists=ListService(database, self._warming),
             search=store.search,
             stats=StatsService(database),
             tokens=TokenService(self.settings.auth, self._provider_keys),
@@ -232,6 +236,10 @@ class Composition:
         hub = ChangeHub(self.redis, redis_url) if redis_url else ChangeHub()
         self.database.when_changed(hub.announce)
         return hub
+
+    def _warmed(self, history: HistoryService) -> Warming | None:
+        count = self.settings.cache_warm_listed
+        return Warming(history, count) if count and self.settings.uses_redis else None
 
     def _copied(self) -> Copies:
         """The copies of conversations that Redis keeps, in the way of the settings."""

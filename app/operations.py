@@ -10,20 +10,21 @@ from contextlib import contextmanager
 from .database import Database, Listener
 from .errors import SettingsError
 from .services.accounts import AccountService
+from .services.cache import CacheService
+from .services.copies import Copies, FastCopies
 from .services.history import HistoryService
 from .services.stats import LedgerService
 from .services.trash import PurgeService
 from .services.verification import VerificationService
 from .settings import Settings
-from .writes import Guard
 
 
 class Operations:
     def __init__(
-        self, settings: Settings, history: HistoryService, *, guard: Guard, listener: Listener
+        self, settings: Settings, history: HistoryService, *, copies: Copies, listener: Listener
     ) -> None:
-        """`guard` and `listener` are told what changes, see Database."""
-        self._guard = guard
+        """`copies` and `listener` are told what changes, see Database."""
+        self._copies = copies
         self._settings = settings
         self._history = history
         self._listener = listener
@@ -61,9 +62,17 @@ class Operations:
             yield PurgeService(database, self._history, days=self._settings.trash_days)
 
     @contextmanager
+    def copies(self) -> Iterator[CacheService]:
+        """What Redis holds of conversations. SettingsError: nothing that is not always checked."""
+        if not isinstance(self._copies, FastCopies):
+            raise SettingsError({"CACHE_MODE": ["is not fast, or there is no REDIS_URL."]})
+        with self._database() as database:
+            yield CacheService(database, self._copies)
+
+    @contextmanager
     def _database(self) -> Iterator[Database]:
         database = Database.of_owner(self.owner_url(), self._settings)
-        database.guard_with(self._guard)
+        database.guard_with(self._copies)
         database.when_changed(self._listener)
         try:
             yield database

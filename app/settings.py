@@ -39,6 +39,7 @@ class Settings:
     redis_cache_ttl: int = 3600
     redis_cache_limit: int = 50
     cache_mode: str = "fast"
+    cache_warm_listed: int = 0
     auth: AuthSettings
     max_history: int = 20
     max_history_tokens: int = 8000
@@ -105,6 +106,7 @@ def _settings(variables: Environ) -> Settings:
         redis_cache_ttl=variables.count("REDIS_CACHE_TTL", 3600),
         redis_cache_limit=variables.count("REDIS_CACHE_LIMIT", 50, most=1000),
         cache_mode=variables.choice("CACHE_MODE", "fast", "strict", "off"),
+        cache_warm_listed=variables.count("CACHE_WARM_LISTED", 0, least=0, most=20),
         auth=AuthSettings.of(variables),
         max_history=variables.count("MAX_HISTORY", 20, least=0, most=1000),
         max_history_tokens=variables.count("MAX_HISTORY_TOKENS", 8000),

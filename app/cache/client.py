@@ -1,7 +1,8 @@
 """Redis as something that may be away: every command is bounded in time and none raises."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from functools import cache
 from hashlib import sha1
@@ -136,6 +137,17 @@ class RedisClient:
             return replies
         self.distrust()
         return self._count(Failure.PROTOCOL)
+
+    def scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
+        """The keys that match, about `count` at a time; it ends early when Redis goes away."""
+        keys: list[bytes] = []
+        with suppress(*_FAULTS):
+            for key in self._redis.scan_iter(match=pattern, count=count):
+                keys.append(key)
+                if len(keys) >= count:
+                    yield keys
+                    keys = []
+        yield keys
 
     def ping(self) -> bool:
         """Whether Redis answers now. For readiness: asks even when the breaker is open."""

@@ -7,15 +7,16 @@ writer's word, that writer has left a note in the outbox; `relay` delivers it.
 
 import random
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
+from ..ids import parse_id
 from ..writes import Written
 from .client import Failure, RedisClient
-from .fence import GONE, Ending, Fence, Leased, key_of, value_in
+from .fence import GONE, Ending, Fence, Leased, key_of, prefix_of, value_in
 from .messages import HOSTILE, Miss, difference
 from .splices import restored, spliced
 from .values import CachedMessages, Frame, Snapshot, Stamp, is_oversize
@@ -149,6 +150,13 @@ class FastCache:
         """Removes the values of conversations that are no more."""
         if self._epoch is not None and conversation_ids:
             self._fence.drop(self._epoch, list(conversation_ids))
+
+    def stored(self, count: int) -> Iterator[list[UUID]]:
+        """The conversations of this epoch of which there is anything, about `count` at a time."""
+        prefix = prefix_of(self._epoch or "")
+        for keys in self._client.scan(f"{prefix}*", count):
+            ids = (parse_id(key[len(prefix) : -1].decode(errors="replace")) for key in keys)
+            yield [it for it in ids if it]
 
     def peek(self, conversation_ids: Collection[UUID]) -> dict[UUID, Frame] | None:
         """What there is of conversations, for who compares it; None: Redis does not tell."""

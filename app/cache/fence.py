@@ -102,9 +102,14 @@ def _word(reply: bytes) -> str:
     return reply[:16].decode(errors="replace")
 
 
+def prefix_of(epoch: str) -> str:
+    """What the keys of all conversations begin with."""
+    return f"h:{SCHEMA}:{epoch}:{{"
+
+
 def key_of(epoch: str, conversation_id: UUID) -> str:
     """Where a conversation is; the braces make a Redis Cluster look at its id alone."""
-    return f"h:{SCHEMA}:{epoch}:{{{conversation_id}}}"
+    return f"{prefix_of(epoch)}{conversation_id}}}"
 
 
 def value_in(stored: bytes) -> Frame:

@@ -1,4 +1,4 @@
-"""The cache's outbox: which conversations' changes Redis may have missed."""
+"""What the cache's upkeep asks for, across all owners: never a text."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,11 @@ from ..database import OperationSession
 
 _STANDING = """
 SELECT epoch, conversation_id, note, version FROM parley_cache_standing(%(max_notes)s)
+"""
+_RECENT = """
+SELECT id, user_email FROM conversations
+WHERE deleted_at IS NULL AND is_published AND updated_at > now() - %(hours)s * interval '1 hour'
+ORDER BY updated_at DESC LIMIT %(most)s
 """
 _FORGET = "SELECT FROM parley_forget_changes(%(notes)s::uuid[])"
 
@@ -23,3 +28,11 @@ def standing(session: OperationSession, max_notes: int) -> list[Any]:
 def forget(session: OperationSession, notes: Sequence[UUID]) -> None:
     """Removes notes that were delivered."""
     session.run(_FORGET, {"notes": list(notes)})
+
+
+def recent(session: OperationSession, *, hours: float, most: int) -> list[Any]:
+    """Conversations with messages of the last hours, newest first, for the tables' owner.
+
+    Rows of id and user_email.
+    """
+    return session.run(_RECENT, {"hours": hours, "most": most})

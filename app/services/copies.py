@@ -44,25 +44,25 @@ class FastCopies:
     def __init__(self, cache: FastCache, upkeep: UpkeepService) -> None:
         """`upkeep`: without it nothing is served."""
         self.limit = cache.limit
-        self._cache = cache
-        self._upkeep = upkeep
+        self.cache = cache
+        self.upkeep = upkeep
 
     def find(self, owner: str, conversation_id: UUID, count: int) -> CachedMessages | Fill:
-        self._upkeep.start()
-        found = self._cache.read(conversation_id, owner, count)
+        self.upkeep.start()
+        found = self.cache.read(conversation_id, owner, count)
         if isinstance(found, CachedMessages):
             return found
-        return partial(self._cache.fill, found) if found else _leave
+        return partial(self.cache.fill, found) if found else _leave
 
     def begin(self, owner: str, conversation_ids: Collection[UUID], *, is_told: bool) -> Begun:
-        self._upkeep.start_soon()
-        return self._cache.begin(owner, conversation_ids, is_told=is_told)
+        self.upkeep.start_soon()
+        return self.cache.begin(owner, conversation_ids, is_told=is_told)
 
     def end(self, begun: Begun, written: Mapping[UUID, Written]) -> None:
-        self._cache.end(begun, written)
+        self.cache.end(begun, written)
 
     def forget(self, *conversation_ids: UUID) -> None:
-        self._cache.forget(conversation_ids)
+        self.cache.forget(conversation_ids)
 
 
 class StrictCopies(NoGuard):

@@ -73,23 +73,23 @@ class HistoryService:
         """Removes copies of conversations that are no more."""
         self._copies.forget(*conversation_ids)
 
-    def _newest(self, owner: str, conversation_id: UUID, count: int) -> CachedMessages:
-        found = self._copies.find(owner, conversation_id, count)
-        if isinstance(found, CachedMessages):
-            return found
-        snapshot = self._snapshot(owner, conversation_id, max(count, self._copies.limit))
-        found(snapshot)
-        return snapshot.newest(count)
-
-    def _snapshot(self, owner: str, conversation_id: UUID, count: int) -> Snapshot:
+    def snapshot(self, owner: str, conversation_id: UUID, count: int) -> Snapshot:
+        """A conversation and its last `count` messages as PostgreSQL has them now."""
         with self._database.statement(owner) as session:
             row = ConversationRepository(session).snapshot(conversation_id, count + 1)
         if row is None:
             raise RecordNotFoundError
         items = row.messages.encode().split(b"\n") if row.messages else []
         stamp = Stamp(str(conversation_id), owner, row.revision, str(row.rev))
-        is_whole = len(items) <= count
-        return Snapshot(stamp, row.record.encode(), items[-count:], is_whole)
+        return Snapshot(stamp, row.record.encode(), items[-count:], len(items) <= count)
+
+    def _newest(self, owner: str, conversation_id: UUID, count: int) -> CachedMessages:
+        found = self._copies.find(owner, conversation_id, count)
+        if isinstance(found, CachedMessages):
+            return found
+        snapshot = self.snapshot(owner, conversation_id, max(count, self._copies.limit))
+        found(snapshot)
+        return snapshot.newest(count)
 
 
 def _revision(newest: CachedMessages) -> Revision:

@@ -12,6 +12,7 @@ from ..cursors import decode_cursor, encode_cursor
 from ..database import Database
 from ..repositories.lists import ListCursor, ListRepository, Order
 from ..search_query import parse_search_query
+from .warming import Warming
 
 _ORDERS: dict[Order, tuple[Order, ...]] = {
     "newest": ("newest",),
@@ -61,8 +62,10 @@ class Page:
 
 
 class ListService:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, warming: Warming | None = None) -> None:
+        """`warming`: copies the newest that a user lists, before they open one."""
         self._database = database
+        self._warming = warming
 
     def page(
         self,
@@ -84,6 +87,8 @@ class ListService:
                 after.order if after else order, wanted.where(), take=limit + 1, cursor=after
             )
         shown = rows[:limit]
+        if self._warming and after is None:
+            self._warming.warm(owner, [row.id for row in shown])
         return Page(shown, _cursor_of(order, shown[-1]) if len(rows) > limit else None)
 
 

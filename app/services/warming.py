@@ -1,0 +1,51 @@
+"""Copies of what a user is likely to open next, made while they look at their list."""
+
+import queue
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from uuid import UUID
+
+from ..errors import RecordNotFoundError, UnavailableError
+from .history import HistoryService
+
+_MOST_WAITING = 100  # lists; what comes beyond is not copied before it is opened
+
+
+class Warming:
+    def __init__(self, history: HistoryService, count: int) -> None:
+        """`count`: how many conversations of each list, the first."""
+        self._history = history
+        self._count = count
+        self._waiting: queue.Queue[tuple[str, Sequence[UUID]] | None] = queue.Queue(_MOST_WAITING)
+        self._starting = threading.Lock()
+        self._is_started = False
+
+    def warm(self, owner: str, conversation_ids: Sequence[UUID]) -> None:
+        """Has the first of them copied soon; nobody waits for it."""
+        self._start()
+        with suppress(queue.Full):
+            self._waiting.put_nowait((owner, conversation_ids[: self._count]))
+
+    def close(self) -> None:
+        """Ends the thread when it has done what waits, or at the end of the process."""
+        with suppress(queue.Full):
+            self._waiting.put_nowait(None)
+
+    def _start(self) -> None:
+        with self._starting:
+            if not self._is_started:
+                threading.Thread(target=self._work, name="parley-warming", daemon=True).start()
+                self._is_started = True
+
+    def _work(self) -> None:
+        while listed := self._waiting.get():
+            owner, conversation_ids = listed
+            for conversation_id in conversation_ids:
+                self._copy(owner, conversation_id)
+
+    def _copy(self, owner: str, conversation_id: UUID) -> None:
+        try:
+            self._history.revision(owner, conversation_id)
+        except (RecordNotFoundError, UnavailableError):
+            return

@@ -1,7 +1,7 @@
 """The outbox of the cache: conversations whose change Redis may have missed.
 
-There is a row only while Redis did not answer a writer. Its functions work across owners, and tell
-nothing but ids and numbers of revisions.
+There is a row only where Redis did not answer a writer, and for what was deleted. The functions
+work across owners, and tell nothing but ids and numbers of revisions.
 """
 
 from alembic import op
@@ -51,6 +51,21 @@ AS $$
     DELETE FROM cache_outbox WHERE note = ANY (notes)
 $$
 """
+# Whatever deletes them, a cascade or somebody by hand: what was erased is read nowhere any more.
+DELETED = """
+CREATE FUNCTION parley_note_deleted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+BEGIN
+    PERFORM parley_note_changes(ARRAY(SELECT id FROM gone));
+    RETURN NULL;
+END
+$$
+"""
+TRIGGER = """
+CREATE TRIGGER note_deleted AFTER DELETE ON conversations REFERENCING OLD TABLE AS gone
+FOR EACH STATEMENT EXECUTE FUNCTION parley_note_deleted()
+"""
 FUNCTIONS = {
     "parley_note_changes(uuid[])": NOTE,
     "parley_cache_standing(integer)": STANDING,
@@ -64,9 +79,14 @@ def upgrade() -> None:
         op.execute(sql)
         op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
         op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO parley_app")
+    op.execute(DELETED)
+    op.execute("REVOKE ALL ON FUNCTION parley_note_deleted() FROM PUBLIC")
+    op.execute(TRIGGER)
 
 
 def downgrade() -> None:
+    op.execute("DROP TRIGGER note_deleted ON conversations")
+    op.execute("DROP FUNCTION parley_note_deleted()")
     for signature in FUNCTIONS:
         op.execute(f"DROP FUNCTION {signature}")
     op.execute("DROP TABLE cache_outbox")

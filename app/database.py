@@ -6,26 +6,27 @@ security to see. Nothing is left behind in the pooled connection. What a session
 announced here, too: after the commit, never before it, and not at all when there is none.
 """
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import orjson
 import structlog
 from flask_sqlalchemy import SQLAlchemy
 from prometheus_client import Counter
-from sqlalchemy import Connection, Engine, ExceptionContext, MetaData, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, event
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from . import metrics
+from .engine import BY_ITSELF, count_connections, make_engine
 from .errors import MissingOwnerError, UnavailableError, UnguardedError, places
+from .lines import Line
 from .revisions import Revision
 from .roles import RoleGuard
 from .settings import Settings
+from .statements import Statement
 from .writes import Changes, Guard, NoGuard, Written
 
 log = structlog.get_logger(__name__)
@@ -46,7 +47,6 @@ _NOW = """
 SELECT id, revision, rev FROM conversations
 WHERE user_email = %(owner)s AND id = ANY (%(ids)s::uuid[])
 """
-_SET_OWNER = "SELECT set_config('app.user_email', %(app_user_email)s, true); "
 
 
 class Base(DeclarativeBase):
@@ -61,13 +61,41 @@ else:
 
 
 class _StatementSession(Session):
+    """Runs statements by the driver alone, and gives the vocabulary of Repository a Connection.
+
+    It never holds two connections at once.
+    """
+
+    _owner: str | None = None
+
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, expire_on_commit=False, autoflush=False)
+        self._engine = engine
+        self._is_by_itself = engine.get_execution_options() == BY_ITSELF
+        self._line: Line | None = None
 
-    def run(self, statement: str, values: dict[str, Any]) -> list[Any]:
+    def run(self, statement: str | Statement, values: Mapping[str, Any]) -> list[Any]:
         """The rows of one hand-written statement, in one round trip."""
-        result = self.connection().exec_driver_sql(statement, values)
-        return list(result.all()) if result.returns_rows else []
+        return (self._line or self._taken()).run(statement, values)
+
+    def _taken(self) -> Line:
+        if self.in_transaction() or not self._is_by_itself:
+            return Line(self._engine, self.connection().connection, self._owner)
+        self._line = Line.taken(self._engine, self._owner)
+        return self._line
+
+    def connection(self, *args: Any, **kwargs: Any) -> Connection:
+        self._let_go()
+        return super().connection(*args, **kwargs)
+
+    def close(self) -> None:
+        self._let_go()
+        super().close()
+
+    def _let_go(self) -> None:
+        line, self._line = self._line, None
+        if line:
+            line.close()
 
 
 class OwnedSession(_StatementSession):
@@ -80,7 +108,7 @@ class OwnedSession(_StatementSession):
         if not (isinstance(owner, str) and owner):
             raise MissingOwnerError
         super().__init__(engine)
-        self._owner = owner
+        self._owner: str = owner
         self.changes = Changes()
         self.is_copied = is_copied
         """Whether somebody keeps copies, and is to be told what is new."""
@@ -133,9 +161,10 @@ class _SingleSession(OwnedSession):
         if begun.is_doubtful:
             self._doubted.append(conversation_id)
 
-    def run(self, statement: str, values: dict[str, Any]) -> list[Any]:
+    def run(self, statement: str | Statement, values: Mapping[str, Any]) -> list[Any]:
         if self._doubted:  # a note that was there before the change could be delivered before it
-            statement, values = f"{_NOTE}; {statement}", values | {"noted": self._doubted}
+            text = statement if isinstance(statement, str) else statement.plain(is_owned=False)
+            statement, values = f"{_NOTE}; {text}", {**values, "noted": self._doubted}
             self._doubted = []
         return super().run(statement, values)
 
@@ -154,21 +183,21 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-        _count_connections(engine)
+        self._autocommit = engine.execution_options(**BY_ITSELF)
+        count_connections(engine)
         self._listeners: list[Listener] = []
         self._guard: Guard = NoGuard()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Database":
-        engine = _engine(settings.database_url, settings)
+        engine = make_engine(settings.database_url, settings)
         event.listen(engine, "connect", RoleGuard(db.metadata.tables).check)
         return cls(engine)
 
     @classmethod
     def of_owner(cls, owner_url: str, settings: Settings) -> "Database":
         """As the tables' owner: for operators' commands, never for what serves requests."""
-        return cls(_engine(owner_url, settings))
+        return cls(make_engine(owner_url, settings))
 
     def guard_with(self, guard: Guard) -> None:
         """Tells `guard` from now on of changes, before and after each commit."""
@@ -265,98 +294,3 @@ def _availability() -> Iterator[None]:
     except PoolTimeoutError as error:
         log.warning("database_unavailable", error="pool_timeout")
         raise UnavailableError from error
-
-
-def _engine(url: str, settings: Settings) -> Engine:
-    engine = create_engine(
-        url,
-        pool_size=settings.db_pool_size,
-        max_overflow=settings.db_max_overflow,
-        pool_timeout=settings.db_pool_timeout,
-        pool_use_lifo=True,
-        hide_parameters=True,  # they are what people said; an error's text may end up in a log
-        json_serializer=lambda value: orjson.dumps(value).decode(),
-        json_deserializer=orjson.loads,
-        connect_args={
-            "connect_timeout": 5,
-            "application_name": "parley",
-            "keepalives_idle": 30,
-            "options": _timeouts(settings),
-        },
-    )
-    engine.dialect.set_isolation_level = _switch_autocommit  # type: ignore[assignment]
-    event.listen(engine, "before_cursor_execute", _send_owner_along, retval=True)
-    event.listen(engine, "after_cursor_execute", _slow_statement_log(settings.db_slow_query_ms))
-    event.listen(engine, "handle_error", _count_failed)
-    return engine
-
-
-def _timeouts(settings: Settings) -> str:
-    """Connection options: a SET in a hook would vanish at the first rollback."""
-    limits = {
-        "statement_timeout": settings.db_statement_timeout,
-        "lock_timeout": settings.db_lock_timeout,
-        "idle_in_transaction_session_timeout": settings.db_statement_timeout,
-    }
-    return " ".join(f"-c {name}={round(limit * 1000)}" for name, limit in limits.items())
-
-
-def _switch_autocommit(connection: Any, level: str) -> None:
-    """AUTOCOMMIT or not, without a word to the server.
-
-    SQLAlchemy's own way sends `SET default_transaction_isolation` whenever it switches back: a
-    second round trip for each statement.
-    """
-    connection.autocommit = level == "AUTOCOMMIT"
-
-
-def _send_owner_along(
-    connection: Connection,
-    _cursor: object,
-    statement: str,
-    parameters: Any,
-    context: Any,
-    _executemany: bool,  # noqa: FBT001
-) -> tuple[str, Any]:
-    context.started = time.perf_counter()
-    owner = connection.get_execution_options().get("owner")
-    if owner is None:
-        return statement, parameters
-    named = {"app_user_email": owner}
-    if isinstance(parameters, list):
-        return _SET_OWNER + statement, [row | named for row in parameters]
-    return _SET_OWNER + statement, dict(parameters) | named
-
-
-def _slow_statement_log(limit_ms: int) -> Callable[..., None]:
-    """Logs slow statements without their parameters, which are what people said."""
-
-    def log_if_slow(*event: Any) -> None:
-        _connection, _cursor, statement, _parameters, context, _executemany = event
-        spent = _count_time(context) * 1000
-        if spent >= limit_ms:
-            text = cast(str, statement).removeprefix(_SET_OWNER)
-            log.warning("slow_statement", duration_ms=round(spent), statement=text[:500])
-
-    return log_if_slow
-
-
-def _count_failed(failure: ExceptionContext) -> None:
-    """A statement that fails took its time, too: all that it had, perhaps."""
-    if hasattr(failure.execution_context, "started"):
-        _count_time(failure.execution_context)
-
-
-def _count_time(context: Any) -> float:
-    """Seconds since a statement was sent."""
-    seconds: float = time.perf_counter() - context.started
-    metrics.database_query_seconds.labels(metrics.work.get()).observe(seconds)
-    return seconds
-
-
-def _count_connections(engine: Engine) -> None:
-    """After the guard of roles: what it refuses is no connection."""
-    event.listen(engine, "connect", lambda *_: metrics.connections_open.inc())
-    event.listen(engine, "close", lambda *_: metrics.connections_open.dec())
-    event.listen(engine, "checkout", lambda *_: metrics.connections_in_use.inc())
-    event.listen(engine, "checkin", lambda *_: metrics.connections_in_use.dec())

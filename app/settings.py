@@ -34,6 +34,7 @@ class Settings:
     db_statement_timeout: float = 10.0
     db_lock_timeout: float = 3.0
     db_slow_query_ms: int = 200
+    db_prepare: bool = True
     redis_url: str | None = field(default=None, repr=False)
     enable_redis_cache: bool = True
     redis_cache_ttl: int = 3600
@@ -101,6 +102,7 @@ def _settings(variables: Environ) -> Settings:
         db_statement_timeout=variables.seconds("DB_STATEMENT_TIMEOUT", 10.0),
         db_lock_timeout=variables.seconds("DB_LOCK_TIMEOUT", 3.0),
         db_slow_query_ms=variables.count("DB_SLOW_QUERY_MS", 200),
+        db_prepare=variables.flag("DB_PREPARE", default=True),
         redis_url=_redis_url(variables),
         enable_redis_cache=variables.flag("ENABLE_REDIS_CACHE", default=True),
         redis_cache_ttl=variables.count("REDIS_CACHE_TTL", 3600),

@@ -1,9 +1,6 @@
 """What is held against the application: rows as they are stored, problems as they are written."""
 
-from contextlib import contextmanager
-from threading import get_ident
-
-from sqlalchemy import NullPool, create_engine, event, text
+from sqlalchemy import NullPool, create_engine, text
 
 _PROBLEM = {"type", "title", "status", "detail", "instance", "code", "request_id", "errors"}
 _INTERNALS = (b"Traceback", b"psycopg", b"sqlalchemy", b"werkzeug", b"marshmallow", b".py")
@@ -76,17 +73,3 @@ def refused(answer):
 def pointers(problem):
     """Which fields a problem names."""
     return {fault["pointer"] for fault in problem["errors"]}
-
-
-@contextmanager
-def statements_of(database):
-    """What this thread sends to PostgreSQL: the requests' statements, not those of runs."""
-    seen, here = [], get_ident()
-
-    def note(_connection, _cursor, statement, *_rest):
-        if get_ident() == here:
-            seen.append(statement)
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(database.engine, "before_cursor_execute", note)

@@ -1,41 +1,32 @@
 """How PostgreSQL would go about what the application asks of it, as the application's role."""
 
 import re
-from contextlib import closing, contextmanager
+from contextlib import closing
 
-from sqlalchemy import event
+from .driver import asked_of
 
-
-@contextmanager
-def asked_of(database):
-    """The statements that are sent within, with the owner in front: pairs of SQL and values."""
-    asked = []
-
-    def note(_connection, _cursor, text, values, _context, _many):
-        asked.append((text, values))
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    try:
-        yield asked
-    finally:
-        event.remove(database.engine, "before_cursor_execute", note)
+_DONE = re.compile(r"(PREPARE|DEALLOCATE|SELECT set_config)\b")
 
 
 def plans_of(database, work, *, is_run=False):
     """The plan of each statement that `work` sends, as text; with what it came upon if it is run.
 
-    Nothing of it happens twice.
+    Nothing of it happens twice. Plans that are kept for all values are those that are told.
     """
     explain = "EXPLAIN (ANALYZE, TIMING OFF, BUFFERS OFF)" if is_run else "EXPLAIN"
+    database.engine.dispose()  # so that all is prepared anew, and seen
     with asked_of(database) as asked:
         work()
     told = []
     with closing(database.engine.raw_connection()) as connection, connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
         for text, values in asked:
-            owner, *statements = re.split(r";\s+", text.rstrip("; \n"))
-            cursor.execute(owner, values)
-            for statement in statements:
-                cursor.execute(f"{explain} {statement}", values)
+            for command in re.split(r";\s+", text.rstrip("; \n")):
+                if _DONE.match(command):
+                    cursor.execute(command, values)
+                    continue
+                cursor.execute(f"{explain} {command}", values)
                 told.append("\n".join(line for (line,) in cursor.fetchall()))
             connection.rollback()
+        connection.invalidate()
     return told

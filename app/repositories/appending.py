@@ -11,22 +11,15 @@ from typing import Any
 from uuid import UUID
 
 from ..json_text import dumps
+from ..statements import Statement
 from ..transcript import Role, Status
 from .as_json import RECORD_JSON
 from .runs import FENCED, IN_TURN, IS_ALLOWED, Allowance
 
-# Each message is looked up by index: hence also OFFSET 0 and ids as an array. Left to itself,
-# PostgreSQL reads a conversation once for each level of its tree, or a table once for each
-# message, when its statistics say that there are few.
-BY_INDEX = "SELECT set_config('enable_seqscan', 'off', true);"
-
-IN_ORDER = f"{BY_INDEX} SELECT set_config('enable_bitmapscan', 'off', true);"
-"""For a page in the order of an index: misled, PostgreSQL would read and sort all that there is."""
-
 # Waiting for another writer belongs to a statement of its own: what follows sees what it wrote.
-_IN_LINE = f"""{BY_INDEX}
+_IN_LINE = """
 SELECT FROM conversations WHERE id = %(conversation_id)s AND user_email = %(owner)s
-FOR NO KEY UPDATE;
+FOR NO KEY UPDATE
 """
 
 _LOCKED = """
@@ -143,16 +136,17 @@ class NewRun:
 
 
 @cache
-def statement(*, starts_run: bool, is_under: bool) -> str:
-    """The SQL that appends: with a run or not, under a parent or behind the active leaf."""
-    turn = (IN_TURN if starts_run else "") + (_IN_LINE if is_under else "")
+def statement(*, starts_run: bool, is_under: bool) -> Statement:
+    """What appends: with a run or not, under a parent or behind the active leaf."""
+    turns = [*([IN_TURN] if starts_run else ()), *([_IN_LINE] if is_under else ())]
     steps = [
         _LOCKED.format(limit=f"AND {IS_ALLOWED}" if starts_run else ""),
         _UNDER if is_under else _BEHIND,
         _INSERTED.format(record=RECORD_JSON),
         *([_STARTED] if starts_run else ()),
     ]
-    return f"{turn}WITH {'RECURSIVE ' * is_under}{','.join(steps)}{_APPENDED}"
+    sql = f"WITH {'RECURSIVE ' * is_under}{','.join(steps)}{_APPENDED}"
+    return Statement("ask" if starts_run else "append", sql, before=turns)
 
 
 def as_recordset(messages: Sequence[NewMessage]) -> str:

@@ -4,13 +4,15 @@ from uuid import UUID
 
 from ..models import Conversation
 from ..revisions import Revision
+from ..statements import IN_ORDER, Statement
 from ..transcript import Turn
-from .appending import IN_ORDER
 from .base import Repository
 from .messages import TURN_COLUMNS, turns_of
 
 # One statement, so that the turns are those of the revision beside them.
-_LOOK = f"""{IN_ORDER}
+_LOOK = Statement(
+    "look",
+    f"""
 SELECT c.revision, c.rev, c.title, c.active_leaf_id, c.message_count, c.next_seq - 1 AS last_seq,
     ARRAY(
         SELECT o.seq FROM messages o
@@ -26,7 +28,9 @@ FROM conversations c
 WHERE c.user_email = %(owner)s AND c.id = %(conversation_id)s
     AND c.deleted_at IS NULL AND c.is_published
 ORDER BY m.seq
-"""
+""",
+    settings=IN_ORDER,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

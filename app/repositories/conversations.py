@@ -6,8 +6,8 @@ from ..ids import new_id
 from ..models import Conversation
 from ..revisions import Revision
 from ..search_words import search_words
+from ..statements import IN_ORDER, Statement
 from ..writes import Written
-from .appending import IN_ORDER
 from .as_json import RECORD_JSON, TURN_JSON
 from .base import Repository
 from .data import Data
@@ -15,17 +15,22 @@ from .runs import FENCED, LEFT_IN_LEDGER
 
 CLIENT_ID = "CASE source WHEN 'client' THEN source_id END AS client_id"
 
-_RECORD = f"""
+_RECORD = Statement(
+    "record",
+    f"""
 SELECT id, {CLIENT_ID}, title, title_source, preview, mode, model, system_prompt, tags,
     is_pinned, is_archived, metadata, message_count, total_tokens, active_leaf_id, revision, rev,
     created_at, updated_at
 FROM conversations
 WHERE user_email = %(owner)s AND id = %(conversation_id)s
     AND deleted_at IS NULL AND is_published
-"""
+""",
+)
 
 # Record and messages are of one snapshot. A line of JSON has no line feed in it.
-_SNAPSHOT = f"""{IN_ORDER}
+_SNAPSHOT = Statement(
+    "snapshot",
+    f"""
 SELECT c.revision, c.rev, {RECORD_JSON} AS record, (
     SELECT string_agg(t.turn, chr(10) ORDER BY t.seq) FROM (
         SELECT m.seq, {TURN_JSON} AS turn FROM messages m
@@ -34,13 +39,18 @@ SELECT c.revision, c.rev, {RECORD_JSON} AS record, (
 FROM conversations c
 WHERE c.user_email = %(owner)s AND c.id = %(conversation_id)s
     AND c.deleted_at IS NULL AND c.is_published
-"""
+""",
+    settings=IN_ORDER,
+)
 
 # Waiting for a writer belongs to a statement of its own: what follows sees what it wrote.
-_LOCK = """
+_LOCK = Statement(
+    "lock",
+    """
 SELECT id, revision, rev, active_leaf_id, title, preview, deleted_at FROM conversations
 WHERE user_email = %(owner)s AND id = %(conversation_id)s AND is_published FOR UPDATE
-"""
+""",
+)
 
 _ENTITLE = f"""
 UPDATE conversations c SET
@@ -86,7 +96,9 @@ SELECT id, NULL::bigint AS revision FROM gone
 """
 INTO_TRASH = "deleted_at = clock_timestamp()"
 
-_CREATE = """
+_CREATE = Statement(
+    "create",
+    """
 WITH made AS (
     INSERT INTO conversations (
         id, user_email, title, title_source, title_words, mode, model, system_prompt, tags,
@@ -98,12 +110,16 @@ WITH made AS (
     ON CONFLICT (user_email, source, source_id) DO NOTHING
     RETURNING id)
 SELECT id FROM made
-"""
+""",
+)
 
-_OF_SOURCE = """
+_OF_SOURCE = Statement(
+    "source",
+    """
 SELECT id FROM conversations
 WHERE user_email = %(owner)s AND source = %(source)s AND source_id = %(source_id)s
-"""
+""",
+)
 
 
 class ConversationRepository(Repository[Conversation]):

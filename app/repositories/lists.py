@@ -12,7 +12,7 @@ from uuid import UUID
 
 from ..models import Conversation
 from ..models.conversation import SHOWN
-from .appending import IN_ORDER
+from ..statements import IN_ORDER, Statement
 from .base import Repository
 from .conversations import CLIENT_ID
 
@@ -34,6 +34,7 @@ _CONDITIONS = {
     "words": "title_words @@ %(words)s::tsquery",
 }
 _NOTHING = "false"
+_OFTEN = frozenset({"is_archived"})
 
 
 class _Part(NamedTuple):
@@ -78,8 +79,9 @@ class ListRepository(Repository[Conversation]):
         values = {"owner": self.session.owner, "take": take, **where}
         if cursor:
             values |= {"moment": cursor.moment, "id": cursor.id}
-        statement = _statement(order, narrowed(where), is_first=not cursor)
-        return self.session.run(f"{IN_ORDER} {statement}", values)
+        is_hot = _OFTEN.issuperset(where)
+        statement = _statement(order, narrowed(where), is_first=not cursor, is_hot=is_hot)
+        return self.session.run(statement, values)
 
 
 def narrowed(where: Mapping[str, Any]) -> str:
@@ -95,13 +97,13 @@ def narrowed(where: Mapping[str, Any]) -> str:
 
 
 @cache
-def _statement(order: Order, conditions: str, *, is_first: bool) -> str:
-    first = _scan(order, conditions, is_first=is_first)
-    if order != "pinned":
-        return first
-    # One after the other: nothing that has a LIMIT of its own is scanned in parallel.
-    rest = _scan("rest", conditions, is_first=True)
-    return f"({first}) UNION ALL ({rest}) LIMIT %(take)s"
+def _statement(order: Order, conditions: str, *, is_first: bool, is_hot: bool) -> Statement:
+    sql = _scan(order, conditions, is_first=is_first)
+    if order == "pinned":
+        # One after the other: nothing that has a LIMIT of its own is scanned in parallel.
+        rest = _scan("rest", conditions, is_first=True)
+        sql = f"({sql}) UNION ALL ({rest}) LIMIT %(take)s"
+    return Statement("list", sql, settings=IN_ORDER, is_hot=is_hot)
 
 
 def _scan(order: Order, conditions: str, *, is_first: bool) -> str:

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from ..json_text import dumps
 from ..models import Message
 from ..revisions import Revision
 from ..search_words import search_words
+from ..statements import BY_INDEX, IN_ORDER, Statement
 from ..transcript import Turn, Under
 from ..writes import Said, Written
 from .appending import NewMessage, NewRun, as_recordset, statement
@@ -32,10 +34,12 @@ _SEQ = """(
         AND user_email = %(owner)s AND id = %(anchor_id)s)
 """
 _NEWEST_FIRST = "ORDER BY m.seq DESC LIMIT %(take)s"
-_TAIL = _OF_CONVERSATION + "{among} " + _NEWEST_FIRST
-_BEFORE = f"{_OF_CONVERSATION}{{among}} AND m.seq < {_SEQ} {_NEWEST_FIRST}"
-_AFTER = f"{_OF_CONVERSATION}{{among}} AND m.seq > {_SEQ} ORDER BY m.seq LIMIT %(take)s"
-_ONE = _OF_CONVERSATION + "AND m.id = %(message_id)s"
+_PAGES = {
+    "tail": _NEWEST_FIRST,
+    "before": f"AND m.seq < {_SEQ} {_NEWEST_FIRST}",
+    "after": f"AND m.seq > {_SEQ} ORDER BY m.seq LIMIT %(take)s",
+}
+_ONE = Statement("one", _OF_CONVERSATION + "AND m.id = %(message_id)s")
 _SEVERAL = _OF_CONVERSATION + "AND m.id = ANY(%(message_ids)s::uuid[])"
 _OF_CLIENT = """
 SELECT id FROM messages
@@ -46,14 +50,17 @@ _NOTED = _OF_CONVERSATION + (
     "AND m.metadata ->> %(name)s = %(value)s ORDER BY m.is_active DESC, m.seq DESC LIMIT 1"
 )
 
-_SENT_BEFORE = f"""
+_SENT_BEFORE = Statement(
+    "sent",
+    f"""
 SELECT {TURN_COLUMNS}, encode(m.payload_sha256, 'hex') AS payload_sha256, c.revision,
     c.rev, c.title
 FROM messages m JOIN conversations c ON c.id = m.conversation_id
 WHERE m.conversation_id = %(conversation_id)s AND m.user_email = %(owner)s
     AND m.client_message_id = ANY(%(client_message_ids)s)
     AND c.user_email = %(owner)s AND c.deleted_at IS NULL
-"""
+""",
+)
 _ANSWER_TO = _OF_CONVERSATION + (
     "AND m.parent_id = %(message_id)s AND m.role = 'assistant' ORDER BY m.seq DESC LIMIT 1"
 )
@@ -167,13 +174,13 @@ class MessageRepository(Repository[Message]):
 
     def tail(self, conversation_id: UUID, take: int, among: Among = ACTIVE) -> list[Turn]:
         """The last `take` turns, oldest first."""
-        return turns_of(reversed(self._window(_TAIL, conversation_id, among, take=take)))
+        return turns_of(reversed(self._window("tail", conversation_id, among, take=take)))
 
     def before(
         self, conversation_id: UUID, message_id: UUID, take: int, among: Among = ACTIVE
     ) -> list[Turn]:
         """The `take` turns just before a message, oldest first."""
-        rows = self._window(_BEFORE, conversation_id, among, take=take, anchor_id=message_id)
+        rows = self._window("before", conversation_id, among, take=take, anchor_id=message_id)
         return turns_of(reversed(rows))
 
     def after(
@@ -181,7 +188,7 @@ class MessageRepository(Repository[Message]):
     ) -> list[Turn]:
         """The `take` turns just after a message, oldest first."""
         return turns_of(
-            self._window(_AFTER, conversation_id, among, take=take, anchor_id=message_id)
+            self._window("after", conversation_id, among, take=take, anchor_id=message_id)
         )
 
     def sent_before(
@@ -205,13 +212,22 @@ class MessageRepository(Repository[Message]):
         """Rows that match a tsquery literal, best first, but for those that only repeat `asked`."""
         return self.session.run(_SEARCH, {"query": query, "asked": asked, "take": take})
 
-    def _window(self, sql: str, conversation_id: UUID, among: Among, **values: Any) -> list[Any]:
-        sql = sql.format(among=among.condition)
-        return self._run(sql, conversation_id, parent_id=among.parent_id, **values)
+    def _window(self, page: str, conversation_id: UUID, among: Among, **values: Any) -> list[Any]:
+        statement = _page(page, among.condition)
+        return self._run(statement, conversation_id, parent_id=among.parent_id, **values)
 
-    def _run(self, sql: str, conversation_id: UUID, **values: Any) -> list[Any]:
+    def _run(self, sql: str | Statement, conversation_id: UUID, **values: Any) -> list[Any]:
         named = {"owner": self.session.owner, "conversation_id": conversation_id}
         return self.session.run(sql, named | values)
+
+
+@cache
+def _page(name: str, condition: str) -> Statement:
+    """Children of a message are looked up by their parent, the others in the index's order."""
+    is_in_order = condition in {ACTIVE.condition, ALL.condition}
+    sql = f"{_OF_CONVERSATION}{condition} {_PAGES[name]}"
+    settings = IN_ORDER if is_in_order else BY_INDEX
+    return Statement(name, sql, settings=settings, is_hot=is_in_order)
 
 
 _CONFLICTS = {
@@ -222,7 +238,7 @@ _TURN_FIELDS = tuple(Turn.__dataclass_fields__)
 
 
 def _turn(row: Any) -> Turn:
-    fields = row._mapping
+    fields = row._asdict()
     return Turn(**{name: fields[name] for name in _TURN_FIELDS})
 
 

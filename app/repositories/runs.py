@@ -7,6 +7,7 @@ from ..database import OperationSession
 from ..json_text import dumps
 from ..models import Run
 from ..revisions import Revision
+from ..statements import Statement
 from ..transcript import Turn
 from ..writes import Said, Written
 from .as_json import RECORD_JSON
@@ -15,7 +16,7 @@ from .base import Repository
 LEASE_SECONDS = 30
 
 # A statement of its own: the one after it sees, and counts, what the others in the queue did.
-IN_TURN = "SELECT FROM users WHERE email = %(owner)s FOR NO KEY UPDATE; "
+IN_TURN = "SELECT FROM users WHERE email = %(owner)s FOR NO KEY UPDATE"
 
 _TODAY = "date_trunc('day', now(), 'UTC')"
 # Not those that were fenced: they end at their next word, and the reaper keeps what they have.
@@ -37,11 +38,12 @@ _TOKENS_TODAY = f"""(
 _QUOTA = """
 coalesce((SELECT daily_quota FROM users WHERE email = %(owner)s), %(daily_messages)s::bigint)
 """
+_TOKENS = "%(daily_tokens)s::bigint"
 # Nothing is counted where there is no quota.
 _EXHAUSTED = {
     "runs": f"{_RUNS} >= %(runs_at_once)s",
     "messages": f"({_QUOTA} IS NOT NULL AND {_QUOTA} <= {_MESSAGES_TODAY})",
-    "tokens": f"(%(daily_tokens)s IS NOT NULL AND %(daily_tokens)s::bigint <= {_TOKENS_TODAY})",
+    "tokens": f"({_TOKENS} IS NOT NULL AND {_TOKENS} <= {_TOKENS_TODAY})",
 }
 IS_ALLOWED = f"NOT ({' OR '.join(_EXHAUSTED.values())})"
 _USED_UP = f"SELECT {_EXHAUSTED['messages']} AS messages, {_EXHAUSTED['tokens']} AS tokens"
@@ -69,14 +71,19 @@ logged AS (
     WHERE r.user_email = %(owner)s AND r.status = 'running')
 """
 
-_KEEP = f"""
+_KEEP = Statement(
+    "keep",
+    f"""
 SELECT run_id, lease FROM parley_keep_runs(
     %(ids)s::uuid[], %(owners)s, %(attempts)s, %(numbers)s, %(texts)s, {LEASE_SECONDS})
-"""
+""",
+)
 
 # An answer that ends in the trash is no visible change: what comes back is one revision on.
 # The conversation is locked first, as an append locks it: the other order could deadlock.
-_FINISH = f"""
+_FINISH = Statement(
+    "finish",
+    f"""
 WITH locked AS (
     SELECT c.id FROM conversations c
     WHERE c.user_email = %(owner)s AND c.id = (
@@ -134,10 +141,13 @@ logged AS (
 SELECT answer.id, answer.seq, answer.parent_id, answer.is_active, answer.client_message_id,
     answer.created_at, answer.latency_ms, counted.revision, counted.rev, counted.record
 FROM answer, counted
-"""
+""",
+)
 
 # Only who holds the attempt can have ended it: an ending whose reply got lost is found again.
-_FINISHED = """
+_FINISHED = Statement(
+    "finished",
+    """
 SELECT m.id, m.seq, m.parent_id, m.is_active, m.client_message_id, m.created_at, m.latency_ms,
     c.revision, c.rev, NULL AS record
 FROM runs r
@@ -146,35 +156,48 @@ FROM runs r
     JOIN conversations c ON c.id = r.conversation_id AND c.user_email = %(owner)s
 WHERE r.id = %(run_id)s AND r.user_email = %(owner)s AND r.attempt = %(attempt)s
     AND r.status = %(status)s
-"""
+""",
+)
 
-_CHUNKS = """
+_CHUNKS = Statement(
+    "chunks",
+    """
 SELECT text FROM run_chunks WHERE run_id = %(run_id)s AND user_email = %(owner)s ORDER BY n
-"""
-_CHUNKS_OF_MESSAGE = """
+""",
+)
+_CHUNKS_OF_MESSAGE = Statement(
+    "text",
+    """
 SELECT k.text FROM runs r JOIN run_chunks k ON k.run_id = r.id AND k.user_email = %(owner)s
 WHERE r.conversation_id = %(conversation_id)s AND r.message_id = %(message_id)s
     AND r.user_email = %(owner)s
 ORDER BY r.created_at, k.n
-"""
+""",
+)
 _CLAIM_EXPIRED = "SELECT run_id, owner, attempt, cause FROM parley_claim_expired_runs(%(max_runs)s)"
 
 # The shown answer first; another is left from a branch that was shown before.
-_LIVE = """
+_LIVE = Statement(
+    "live",
+    """
 SELECT r.id, r.message_id, m.parent_id FROM runs r JOIN messages m
     ON m.conversation_id = r.conversation_id AND m.id = r.message_id
     AND m.user_email = %(owner)s
 WHERE r.conversation_id = %(conversation_id)s AND r.user_email = %(owner)s
     AND r.status = 'running' AND r.lease_until > '-infinity'
 ORDER BY m.is_active DESC, r.created_at DESC
-"""
+""",
+)
 _PLACE = "SELECT conversation_id FROM runs WHERE id = %(run_id)s AND user_email = %(owner)s"
-_STOP = """
+_STOP = Statement(
+    "stop",
+    """
 UPDATE runs SET stop_requested = true
 WHERE conversation_id = %(conversation_id)s AND user_email = %(owner)s AND status = 'running'
     AND (%(message_id)s::uuid IS NULL OR message_id = %(message_id)s::uuid)
 RETURNING id, message_id
-"""
+""",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,7 +308,7 @@ class RunRepository(Repository[Run]):
         rows = self._run(_CHUNKS_OF_MESSAGE, conversation_id, message_id=message_id)
         return "".join(row.text for row in rows)
 
-    def _run(self, sql: str, conversation_id: UUID, **values: Any) -> list[Any]:
+    def _run(self, sql: str | Statement, conversation_id: UUID, **values: Any) -> list[Any]:
         named = {"owner": self.session.owner, "conversation_id": conversation_id}
         return self.session.run(sql, named | values)
 

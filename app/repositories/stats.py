@@ -126,7 +126,7 @@ class QueryLogRepository(Repository[QueryLog]):
 
     def stored(self) -> Stored:
         row = self.session.run(_STORED, {"owner": self.session.owner})[0]
-        return Stored(**row._mapping)
+        return Stored(**row._asdict())
 
 
 def all_questions(
@@ -153,7 +153,7 @@ def _questions(parts: Iterable[Part], rows: Sequence[Any]) -> Questions:
 
 
 def _group(row: Any) -> QuestionGroup:
-    values = {name: value for name, value in row._mapping.items() if name != "part"}
+    values = {name: value for name, value in row._asdict().items() if name != "part"}
     for name in ("first_token_ms", "response_time_ms"):
         values[name] = Percentiles(*values[name]) if values[name] else None
     return QuestionGroup(**values)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from ..models import Message
+from ..statements import Statement
 from ..transcript import Turn
-from .appending import BY_INDEX
 from .base import Repository
 from .messages import TURN_COLUMNS, turns_of
 from .runs import LEFT_IN_LEDGER
@@ -24,7 +24,9 @@ below AS (
         WHERE {_OWN} AND m.parent_id = b.id OFFSET 0) c)"""
 
 # To the newest end, or to the one that is shown already; from there up to what is shown.
-_SHOW = f"""{BY_INDEX}
+_SHOW = Statement(
+    "show",
+    f"""
 WITH RECURSIVE {_BELOW},
 leaf AS (
     SELECT id FROM below ORDER BY is_active DESC, seq DESC LIMIT 1),
@@ -45,9 +47,12 @@ shown AS (
     WHERE {_OWN} AND m.id = ANY (ARRAY(SELECT id FROM walked WHERE NOT is_active)))
 SELECT m.id, left(m.content, %(head)s) AS head FROM leaf JOIN messages m ON m.id = leaf.id
 WHERE {_OWN}
-"""
+""",
+)
 
-_CUT = f"""{BY_INDEX}
+_CUT = Statement(
+    "cut",
+    f"""
 WITH RECURSIVE {_BELOW},
 gone AS (
     DELETE FROM messages m WHERE {_OWN} AND m.id = ANY (ARRAY(SELECT id FROM below))
@@ -56,7 +61,8 @@ gone AS (
 SELECT count(*) AS messages, coalesce(sum(tokens_used), 0) AS tokens,
     coalesce(bool_or(is_active), false) AS was_shown
 FROM gone
-"""
+""",
+)
 
 _NEWEST_CHILD = f"""
 SELECT m.id FROM messages m WHERE {_OWN} AND m.parent_id = %(parent_id)s
@@ -68,7 +74,9 @@ ORDER BY m.seq LIMIT 20
 """
 _NEWEST_ROOT = _NEWEST_CHILD.replace("= %(parent_id)s", "IS NULL")
 
-_PATH = f"""{BY_INDEX}
+_PATH = Statement(
+    "path",
+    f"""
 WITH RECURSIVE path AS (
     SELECT m.id, m.parent_id, 1 AS n FROM messages m WHERE {_OWN} AND m.id = %(message_id)s
     UNION ALL
@@ -79,7 +87,8 @@ WITH RECURSIVE path AS (
 SELECT {TURN_COLUMNS} FROM messages m
 WHERE {_OWN} AND m.id = ANY (ARRAY(SELECT id FROM path))
 ORDER BY m.seq
-"""
+""",
+)
 
 
 class Leaf(NamedTuple):
@@ -127,6 +136,6 @@ class TreeRepository(Repository[Message]):
         """At most `take` turns up to a message and with it, oldest first."""
         return turns_of(self._run(_PATH, conversation_id, message_id=message_id, take=take))
 
-    def _run(self, sql: str, conversation_id: UUID, **values: Any) -> list[Any]:
+    def _run(self, sql: str | Statement, conversation_id: UUID, **values: Any) -> list[Any]:
         named = {"owner": self.session.owner, "conversation_id": conversation_id}
         return self.session.run(sql, named | values)

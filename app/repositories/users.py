@@ -3,10 +3,13 @@ from typing import Any
 
 from ..ids import new_id
 from ..models import User
+from ..statements import Statement
 from .base import Repository
 
 # The subject that came first stays. No row: deactivated, or the address is another subject's.
-_SEEN = """
+_SEEN = Statement(
+    "seen",
+    """
 WITH seen AS (
     INSERT INTO users (id, email, is_anonymous, issuer, subject, name, dept)
     VALUES (%(id)s, %(email)s, %(is_anonymous)s, %(issuer)s, %(subject)s, %(name)s, %(dept)s)
@@ -20,7 +23,8 @@ WITH seen AS (
         OR (users.issuer = excluded.issuer AND users.subject = excluded.subject))
     RETURNING id)
 SELECT id FROM seen
-"""
+""",
+)
 
 _STORED = """
 SELECT count(*) AS conversations, coalesce(sum(message_count), 0)::bigint AS messages, (

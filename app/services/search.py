@@ -105,7 +105,7 @@ class SearchService:
             return ()
         with self._database.statement(owner) as session:
             rows = MessageRepository(session).search(words, asked=question, take=limit)
-        return [Passage(**row._mapping) for row in rows]
+        return [Passage(**row._asdict()) for row in rows]
 
     def _narrowed(self, owner: str, search: Search) -> SearchFilter:
         named = search.conversation
@@ -120,7 +120,7 @@ class SearchService:
 
 def _result(row: Any, query: SearchQuery) -> SearchResult:
     time.sleep(0)  # a page of long texts takes a while: a worker has other requests, too
-    fields = dict(row._mapping)
+    fields = row._asdict()
     return SearchResult(snippet=snippet(fields.pop("text"), query), **fields)
 
 

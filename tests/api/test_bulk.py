@@ -7,7 +7,8 @@ from redis import Redis
 
 from app.services import bulk as service
 from tests.client import Client, at_once
-from tests.evidence import assert_problem, pointers, statements_of
+from tests.driver import statements_of
+from tests.evidence import assert_problem, pointers
 from tests.responders import Gate
 
 LEDGER = "SELECT conversation_id, query, tokens_used FROM query_logs WHERE user_email = :email"

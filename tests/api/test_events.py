@@ -3,11 +3,11 @@
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import event as engine_event
 
 from app import TextDelta
 from app.cache.changes import MOST_OF_AN_OWNER
 from tests.client import Client
+from tests.driver import asked_of
 from tests.evidence import assert_problem
 from tests.responders import Gate
 from tests.streams import until
@@ -240,10 +240,7 @@ def test_two_hundred_tabs_cost_an_append_no_statement(make_app, email):
         for _ in range(MOST_OF_AN_OWNER)
     ]
     assert len(streams) > 200
-    seen = []
-    engine_event.listen(
-        parley.database.engine, "before_cursor_execute", lambda *sent: seen.append(sent[2])
-    )
-    assert client.say(conversation_id, "And?").status_code == 201
-    assert len(seen) == 1
-    assert "INSERT INTO messages" in seen[0]
+    with asked_of(parley.database) as asked:
+        assert client.say(conversation_id, "And?").status_code == 201
+    ((text, _values),) = asked
+    assert "EXECUTE parley_append" in text

@@ -5,17 +5,19 @@ fails, and so does an entry without a route.
 """
 
 import re
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine
 
 from app import Parley
 from app.database import Database, OwnedSession
 from app.repositories.conversations import ConversationRepository
+from tests.driver import cursors, rewriting
 from tests.evidence import assert_problem
 from tests.fixtures import SECRET
 from tests.signing import claims, later, signed, visitor_claims
@@ -51,9 +53,9 @@ FIRST_CALLS = [
 _OWN = re.compile(r"(?:\b\w+\.)?\b(?:user_email|email) = (%\(\w+\)s(?:::\w+)?)")
 
 
-def without_owner_filter(_connection, _cursor, statement, parameters, _context, _many):
+def without_owner_filter(statement):
     """Statements as they would be if somebody had forgotten the owner in all of them."""
-    return _OWN.sub(r"\1 IS NOT NULL", statement), parameters
+    return _OWN.sub(r"\1 IS NOT NULL", statement)
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +77,14 @@ def walled(request, app, welcoming):
     """The application: with both walls, the owner filter alone, row-level security alone."""
     # With one wall it logs all its statements.
     limit = welcoming.db_slow_query_ms if request.param == "both walls" else 0
-    with pytest.MonkeyPatch.context() as patch:
+    is_filtered = request.param != "the second alone"
+    settings = replace(welcoming, db_slow_query_ms=limit, db_prepare=is_filtered)
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         if request.param == "the first alone":
             patch.setattr(Database, "from_settings", _as_the_tables_owner)
-        parley = Parley(settings=replace(welcoming, db_slow_query_ms=limit))
-        if request.param == "the second alone":
-            engine = parley.database.engine
-            event.listen(engine, "before_cursor_execute", without_owner_filter, retval=True)
+        parley = Parley(settings=settings)
+        if not is_filtered:
+            stack.enter_context(cursors(parley.database.engine, rewriting(without_owner_filter)))
         yield parley.application()
         parley.close()
 
@@ -291,8 +294,10 @@ def test_the_second_matrix_really_has_no_owner_filter(database_urls, story):
     wanted = story.places["live"].conversation_id
     with OwnedSession(engine, "somebody@example.com") as session:
         assert ConversationRepository(session).record(wanted) is None
-    event.listen(engine, "before_cursor_execute", without_owner_filter, retval=True)
-    with OwnedSession(engine, "somebody@example.com") as session:
+    with (
+        cursors(engine, rewriting(without_owner_filter)),
+        OwnedSession(engine, "somebody@example.com") as session,
+    ):
         conversations = ConversationRepository(session)
         assert conversations.record(wanted).title.startswith(story.secrets[0])
         assert conversations.count(where={"id": UUID(wanted)}) == 1

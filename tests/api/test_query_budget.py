@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from app.ids import new_id
 from tests.client import Client
-from tests.evidence import statements_of
+from tests.driver import statements_of
 
 _SPOKEN = b"QPBEFCDHS"  # all that a client can say but its password and its farewell
 _BEFORE_START = {80877103, 80877104}  # requests for TLS and for GSSAPI, refused by one byte
@@ -204,6 +204,6 @@ def test_the_first_byte_of_an_answer_waits_for_one_statement(known, tap, stateme
     assert first.startswith(b"event: message\n")
     assert len(statements) == 1
     assert [kind for kind, _ in tap.said] == [b"Q"]
-    assert b"INSERT INTO runs" in tap.said[0][1]
+    assert b"EXECUTE parley_ask" in tap.said[0][1]
     tap.let(None)
     assert answer.data.rstrip().rpartition(b"\n\n")[2].startswith(b"event: done\n")

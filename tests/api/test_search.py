@@ -9,7 +9,8 @@ import pytest
 from app.clock import now, parse, timestamp
 from app.cursors import encode_cursor
 from tests.client import Client
-from tests.evidence import assert_problem, pointers, statements_of
+from tests.driver import statements_of
+from tests.evidence import assert_problem, pointers
 
 NOT_SHOWN = "UPDATE messages SET is_active = false WHERE content = :content"
 

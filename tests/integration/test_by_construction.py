@@ -24,7 +24,8 @@ from app.services.identity import Identity
 from app.streaming.events import Watch
 from app.streaming.run import Ticket
 from tests.client import Client
-from tests.evidence import Rows, statements_of
+from tests.driver import statements_of
+from tests.evidence import Rows
 
 from .arguments import ARGUMENTS
 

@@ -9,7 +9,7 @@ import pytest
 from app.repositories.bulk import BulkRepository, Change
 from app.repositories.lists import ListCursor, ListRepository
 from app.services.lists import ListFilter, ListService
-from tests.evidence import statements_of
+from tests.driver import statements_of
 from tests.plans import plans_of
 
 FILL = """

@@ -10,7 +10,7 @@ from app.errors import KeyReusedError, RecordNotFoundError, UnavailableError
 from app.repositories.conversations import ConversationRepository
 from app.services.once import Effect, Once, OnceService
 from tests.client import Client
-from tests.evidence import statements_of
+from tests.driver import statements_of
 from tests.streams import until
 
 WAITING = "SELECT FROM pg_locks WHERE NOT granted AND :pid = ANY (pg_blocking_pids(pid))"

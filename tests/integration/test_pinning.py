@@ -7,15 +7,15 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import event
-from sqlalchemy.exc import IntegrityError
+from psycopg2.errors import UniqueViolation
+from psycopg2.extensions import cursor
 
 from app.errors import IdentityError
 from app.services.identity import Identity
 from app.services.users import UserService
 from tests.api.routes import ROUTES, Place
 from tests.client import Client, at_once
-from tests.evidence import statements_of
+from tests.driver import cursors, statements_of
 from tests.signing import claims, signed
 
 DOOR = "/conversations"
@@ -140,14 +140,19 @@ def test_a_request_that_meets_its_own_subject_before_its_address_is_let_in(
     move = "UPDATE users SET email = :email WHERE subject = :subject"
     collisions = []
 
-    def collide(context):
-        collisions.append(type(context.sqlalchemy_exception))
-        rows.run(move, email=email, subject=subject)
+    class Colliding(cursor):
+        def execute(self, text, values=None):
+            try:
+                return super().execute(text, values)
+            except UniqueViolation as error:
+                collisions.append(error.diag.constraint_name)
+                rows.run(move, email=email, subject=subject)
+                raise
 
     assert is_in(f"elsewhere.{email}", subject)
-    event.listen(parley.database.engine, "handle_error", collide)
-    assert is_in(email, subject, users=parley.services.users)
-    assert collisions == [IntegrityError]
+    with cursors(parley.database.engine, Colliding):
+        assert is_in(email, subject, users=parley.services.users)
+    assert collisions == ["uq_users_issuer_subject"]
 
 
 def test_what_is_remembered_of_one_subject_lets_no_other_in(database, is_in, email, subject):

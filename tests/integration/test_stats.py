@@ -12,12 +12,11 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event
 
 from app.database import Database
 from app.errors import SetupError
 from app.services.stats import LedgerService, Period, StatsService
-from tests.evidence import statements_of
+from tests.driver import cursors, rewriting, statements_of
 from tests.plans import plans_of
 
 HOUR = timedelta(hours=1)
@@ -191,12 +190,14 @@ def test_each_wall_alone_keeps_others_numbers_out(rows, settings, of_owner, owne
         rows.run(insert, owner=owner, count=count)
     dropped = []
 
-    def without_filter(_connection, _cursor, statement, parameters, _context, _many):
+    def without_filter(statement):
         dropped.append("user_email = %(owner)s" in statement)
-        return statement.replace("user_email = %(owner)s", "true"), parameters
+        return statement.replace("user_email = %(owner)s", "true")
 
-    with closing(Database.from_settings(settings)) as filterless:
-        event.listen(filterless.engine, "before_cursor_execute", without_filter, retval=True)
+    with (
+        closing(Database.from_settings(settings)) as filterless,
+        cursors(filterless.engine, rewriting(without_filter)),
+    ):
         for database in (of_owner, filterless):
             stats = StatsService(database).report(mine, Period(since=since, until=since + HOUR))
             assert stats.questions.total.questions == 1

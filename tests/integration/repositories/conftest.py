@@ -12,7 +12,7 @@ from app.repositories.base import Repository
 from app.repositories.conversations import ConversationRepository
 from app.repositories.messages import MessageRepository
 from app.repositories.users import UserRepository
-from tests.evidence import statements_of
+from tests.driver import statements_of
 
 
 def repository_of(kind):
@@ -111,8 +111,9 @@ def letters(conversations):
 
 
 @pytest.fixture
-def statements(database):
+def statements(database, session):
     """What reaches the database, statement by statement."""
+    session.close()  # it takes another connection then, which is listened to
     with statements_of(database) as seen:
         yield seen
 

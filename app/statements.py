@@ -1,0 +1,103 @@
+"""Statements that are asked often: written once, and prepared once on each connection.
+
+What is prepared is parsed once and planned once for all values; what is left is to run it. Its
+name is made of its text, so that one name never means two statements, whoever prepared it.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+OWNER = "app_user_email"
+"""The value that every statement of an owner has beside its own."""
+
+# Each row is looked up by index: hence also OFFSET 0 and ids as an array. Left to itself,
+# PostgreSQL reads a conversation once for each level of its tree, or a table once for each
+# message, when its statistics say that there are few.
+BY_INDEX = {"enable_seqscan": "off"}
+
+IN_ORDER = BY_INDEX | {"enable_bitmapscan": "off"}
+"""For a page in the order of an index: misled, PostgreSQL would read and sort all that there is."""
+
+# One plan for all values. It may be made while a table is empty, and looking through all of it
+# seems as good as any index: so that is ruled out wherever a plan is kept.
+_KEPT = BY_INDEX | {"plan_cache_mode": "force_generic_plan"}
+
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """One command of a statement, as it is prepared and as it is run then."""
+
+    name: str
+    prepare: str
+    execute: str
+
+    @classmethod
+    def of(cls, label: str, sql: str) -> "_Command":
+        name = f"parley_{label}_{sha256(sql.encode()).hexdigest()[:12]}"
+        parameters = list(dict.fromkeys(_PARAMETER.findall(sql)))
+        text = _PARAMETER.sub(lambda it: f"${parameters.index(it[1]) + 1}", sql)
+        values = ", ".join(f"%({parameter})s" for parameter in parameters)
+        execute = f"EXECUTE {name} ({values})" if values else f"EXECUTE {name}"
+        return cls(name, f"PREPARE {name} AS {text.strip()}", execute)
+
+
+class Statement:
+    """A statement in psycopg2's `%(name)s` form, whose parameters' types follow from its text.
+
+    `before`: what must be over when it begins, like waiting for a lock; `settings` hold while it
+    runs. `label` is a word that its name begins with. One that is not `is_hot` is never prepared.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        sql: str,
+        *,
+        before: Sequence[str] = (),
+        settings: Mapping[str, str] = BY_INDEX,
+        is_hot: bool = True,
+    ) -> None:
+        self.sql, self.is_hot = sql, is_hot
+        self._commands = [_Command.of(label, text) for text in (*before, sql)]
+        self.name = self._commands[-1].name
+        self._plain = {
+            is_owned: _joined(with_settings(settings, is_owned=is_owned), *before, sql)
+            for is_owned in (True, False)
+        }
+        kept = {**_KEPT, **settings}
+        executes = [command.execute for command in self._commands]
+        self._prepared = {
+            is_owned: _joined(with_settings(kept, is_owned=is_owned), *executes)
+            for is_owned in (True, False)
+        }
+
+    def __repr__(self) -> str:
+        return f"<Statement {self.name}>"
+
+    def names(self) -> list[str]:
+        """Of the commands, as they are prepared."""
+        return [command.name for command in self._commands]
+
+    def plain(self, *, is_owned: bool) -> str:
+        """The text for a connection on which nothing is prepared."""
+        return self._plain[is_owned]
+
+    def prepared(self, known: Collection[str], *, is_owned: bool) -> str:
+        """The text for a connection on which `known` is prepared; it prepares the rest first."""
+        missing = [each.prepare for each in self._commands if each.name not in known]
+        return _joined(*missing, self._prepared[is_owned]) if missing else self._prepared[is_owned]
+
+
+def with_settings(settings: Mapping[str, str], *, is_owned: bool) -> str:
+    """A command that sets them, and the owner, for one transaction; empty without either."""
+    calls = [f"set_config('app.user_email', %({OWNER})s, true)"] if is_owned else []
+    calls += [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
+    return f"SELECT {', '.join(calls)}" if calls else ""
+
+
+def _joined(*commands: str) -> str:
+    return "; ".join(command.strip().rstrip(";") for command in commands if command)

@@ -7,45 +7,22 @@ nor is changed.
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from http import HTTPStatus
-from itertools import chain, islice
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlencode
 
-from flask import Request, Response, request
+from flask import Response, request
 from flask_smorest import Blueprint as SmorestBlueprint
-from marshmallow import RAISE, Schema, ValidationError
-from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import HTTPException
+from marshmallow import Schema
 
-from ..errors import FieldFault, InvalidFieldsError, MalformedError, MediaTypeError, TooLargeError
 from ..json_text import dumps
 from ..middleware.identity import require_identity
 from ..middleware.limits import RateClass, limit_rate
-from ..middleware.requests import finish_request, start_request
-from ..storable import pointer_to, read_json
+from ..middleware.requests import current_request, finish_request, start_request
+from .arguments import StrictParser, reader
 from .errors import handle_errors
 
 View = Callable[..., Any]
 TEXT = {"type": "string"}
-_MOST_FAULTS = 100  # told; whoever makes more of them has other worries
-
-
-class StrictParser(FlaskParser):
-    """Reads JSON bodies to the letter and turns every fault into one error that names fields."""
-
-    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {"json": RAISE, "query": RAISE}  # noqa: RUF012
-
-    def load_json(self, req: Request, schema: Schema) -> Any:
-        if getattr(schema.Meta, "may_be_absent", False) and not whole_body(req):
-            return {}
-        if not req.is_json:
-            raise MediaTypeError
-        return read_json(whole_body(req))
-
-    def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:
-        by_location: Mapping[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
-        faults = chain.from_iterable(map(_faults, by_location.values()))
-        raise InvalidFieldsError(list(islice(faults, _MOST_FAULTS)))
 
 
 class Blueprint(SmorestBlueprint):  # type: ignore[misc]
@@ -76,21 +53,49 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
         self.after_request(finish_request)
         handle_errors(self)
 
-    def response(self, status_code: int, schema: Any = None, **documented: Any) -> Any:
+    def arguments(
+        self, schema: Any, *, location: str = "json", arg_name: str | None = None, **documented: Any
+    ) -> Callable[[View], View]:
+        """Documents what a view is given, and gives it that: behind what it has, or by a name."""
+        document = super().arguments(schema, location=location, arg_name=arg_name, **documented)
+        instance = schema() if isinstance(schema, type) else schema
+        read = reader(self.ARGUMENTS_PARSER, instance, location)
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def given(*args: Any, **kwargs: Any) -> Any:
+                value = read(current_request())
+                if arg_name is None:
+                    return view(*args, value, **kwargs)
+                return view(*args, **kwargs, **{arg_name: value})
+
+            return _noted(given, document)
+
+        return decorate
+
+    def response(
+        self, status_code: int, schema: Any = None, **documented: Any
+    ) -> Callable[[View], View]:
         """Documents the answer and writes what a view returns; a Response passes as it is."""
         document = super().response(status_code, schema, **documented)
+        dump = _dumper(schema)
 
-        def decorate(view: View) -> Any:
+        def decorate(view: View) -> View:
             @wraps(view)
             def written(*args: Any, **kwargs: Any) -> Response:
                 result = view(*args, **kwargs)
                 if isinstance(result, Response):
                     return result
-                return json_response(_dumper(schema)(result), status=status_code)
+                return json_response(dump(result), status=status_code)
 
-            return document(written)
+            return _noted(written, document)
 
         return decorate
+
+    def alt_response(self, *args: Any, **documented: Any) -> Callable[[View], View]:
+        """Documents another answer."""
+        document = super().alt_response(*args, **documented)
+        return lambda view: _noted(view, document)
 
     def rate(self, rate_class: RateClass) -> Callable[[View], View]:
         """Counts a view's requests against another rate limit than the default one."""
@@ -166,19 +171,6 @@ LONG_ADDRESS = {
 NEXT = described(Link='The next page, with rel="next" (RFC 8288); none at the end.')
 
 
-def whole_body(req: Request) -> bytes:
-    """The body. One sent in chunks is cut at the limit by werkzeug, not refused."""
-    try:
-        body = req.get_data()
-    except HTTPException:
-        raise
-    except Exception:  # noqa: BLE001 -- each server has errors of its own for chunks that are none
-        raise MalformedError("The request body breaks off.") from None
-    if req.content_length is None and len(body) == req.max_content_length:
-        raise TooLargeError
-    return body
-
-
 def page_link(**changes: Any) -> dict[str, str]:
     """A Link header to the next page: other query values, relative to this address (RFC 8288).
 
@@ -194,20 +186,13 @@ def _apidoc(view: View) -> dict[str, Any]:
     return noted
 
 
+def _noted(view: View, document: Callable[[View], Any]) -> View:
+    """A view with what flask-smorest notes about it, but not within what it would put around it."""
+    vars(view)["_apidoc"] = vars(document(view))["_apidoc"]
+    return view
+
+
 def _dumper(schema: Any) -> Callable[[Any], Any]:
-    if schema is None:
-        return lambda result: result
-    instance: Schema = schema() if isinstance(schema, type) else schema
-    return instance.dump
-
-
-def _faults(messages: Any, pointer: str = "") -> list[FieldFault]:
-    """marshmallow's nested messages as a flat list of JSON pointers."""
-    if isinstance(messages, dict):
-        return [
-            fault
-            for name, inner in messages.items()
-            for fault in _faults(inner, pointer if name == "_schema" else pointer_to(pointer, name))
-        ]
-    texts = messages if isinstance(messages, list) else [messages]
-    return [FieldFault(pointer, str(text)) for text in texts]
+    """What a schema makes of a result. Where there is none, or JSON Schema alone, it is JSON."""
+    instance = schema() if isinstance(schema, type) else schema
+    return instance.dump if isinstance(instance, Schema) else lambda result: result

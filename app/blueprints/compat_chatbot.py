@@ -19,7 +19,8 @@ from ..schemas.compat import (
 from ..services.compat import Pair
 from ..storable import check_storable, read_json
 from ..streaming.events import Done
-from .blueprint import Blueprint, StrictParser, whole_body
+from .arguments import StrictParser, whole_body
+from .blueprint import Blueprint
 from .current import identity, owner, services
 from .wires import respond_whole
 

@@ -10,7 +10,8 @@ from marshmallow import EXCLUDE, Schema, fields, post_load, validate
 
 from ..json_text import dumps
 from ..services.once import Once
-from .blueprint import Blueprint, View, whole_body
+from .arguments import whole_body
+from .blueprint import Blueprint, View
 
 # A string of structured fields (RFC 9651), or, as most clients send it, the same without quotes.
 _KEY = r'^(?:"(?:[ !#-\[\]-~]|\\["\\]){1,255}"|[!#-~][ -~]{0,254})$'

@@ -1,7 +1,8 @@
 """How often each user may ask: a rate for each class of routes, counted in Redis.
 
-While Redis is away each process counts for itself. A host's Flask-Limiter and its settings are
-neither read nor changed.
+Requests far from a large limit are counted there some at a time (`tallies`). While Redis is away
+each process counts for itself. A host's Flask-Limiter and its settings are neither read nor
+changed.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from redis.exceptions import MaxConnectionsError, ResponseError
 from ..cache.breaker import Breaker
 from ..cache.client import bounded_pool
 from ..errors import LimitError
+from .tallies import Bucket, Slack, Tallies, Tally
 
 log = structlog.get_logger(__name__)
 
@@ -43,10 +45,15 @@ def limit_rate() -> None:
 
 
 class RateLimits:
-    """`rates` are like `30/minute`, by class; None: as often as anybody likes."""
+    """`rates` are like `30/minute`, by class; None: as often as anybody likes.
+
+    Of a limit of 200 or more, each process may let through a fiftieth beyond it; see `tallies`.
+    """
 
     def __init__(self, rates: Mapping[RateClass, str | None], redis_url: str | None) -> None:
-        self._rates = {name: parse(rate) for name, rate in rates.items() if rate}
+        self._rates = {str(name): parse(rate) for name, rate in rates.items() if rate}
+        self._slacks = {name: Slack.of(rate) for name, rate in self._rates.items()}
+        self._tallies = Tallies()
         # Two counters a user, where a moving window keeps a list as long as the limit; and no
         # double burst around the end of a window, as with a fixed one.
         self._in_memory = SlidingWindowCounterRateLimiter(MemoryStorage())
@@ -62,6 +69,9 @@ class RateLimits:
             return
         # An address may hold the separators of a key, a digest holds none.
         bucket = (rate_class, sha256(owner.encode()).hexdigest())
+        tally = self._tallies.find(bucket)
+        if tally and tally.admit():
+            return
         reset_at = self._room_at(rate, bucket)
         if reset_at is not None:
             raise LimitError(reset_at=reset_at)
@@ -71,12 +81,12 @@ class RateLimits:
         if self._pool:
             self._pool.disconnect()
 
-    def _room_at(self, rate: RateLimitItem, bucket: tuple[str, str]) -> datetime | None:
+    def _room_at(self, rate: RateLimitItem, bucket: Bucket) -> datetime | None:
         """Counts one request: None, or when there is room again."""
         if self._in_redis is None or not self._breaker.allows():
             return self._room_in_memory_at(rate, bucket)
         try:
-            reset_at = _room_at(self._in_redis, rate, bucket)
+            reset_at = self._room_in_redis_at(self._in_redis, rate, bucket)
         except MaxConnectionsError:  # it says nothing about Redis
             return self._room_in_memory_at(rate, bucket)
         except _FAULTS as error:
@@ -87,16 +97,49 @@ class RateLimits:
         self._breaker.succeeded()
         return reset_at
 
-    def _room_in_memory_at(self, rate: RateLimitItem, bucket: tuple[str, str]) -> datetime | None:
+    def _room_in_redis_at(
+        self, limiter: RateLimiter, rate: RateLimitItem, bucket: Bucket
+    ) -> datetime | None:
+        slack = self._slacks[bucket[0]]
+        if slack is None:
+            return _room_at(limiter, rate, bucket)
+        tally = self._tallies.open(bucket, slack)
+        self._tell_surplus(limiter)
+        if tally.wants_look():
+            tally.looked(rate.amount - limiter.get_window_stats(rate, *bucket).remaining)
+            if tally.admit():
+                return None
+        return None if _hit(limiter, rate, bucket, tally) else _reset_at(limiter, rate, bucket)
+
+    def _tell_surplus(self, limiter: RateLimiter) -> None:
+        if surplus := self._tallies.surplus():
+            bucket, tally = surplus
+            if untold := tally.take():
+                limiter.hit(self._rates[bucket[0]], *bucket, cost=untold)
+
+    def _room_in_memory_at(self, rate: RateLimitItem, bucket: Bucket) -> datetime | None:
         # By themselves, hits at the same instant may all be taken back.
         with self._lock:
             return _room_at(self._in_memory, rate, bucket)
 
 
-def _room_at(limiter: RateLimiter, rate: RateLimitItem, bucket: tuple[str, str]) -> datetime | None:
-    if limiter.hit(rate, *bucket):
-        return None
+def _room_at(limiter: RateLimiter, rate: RateLimitItem, bucket: Bucket) -> datetime | None:
+    return None if limiter.hit(rate, *bucket) else _reset_at(limiter, rate, bucket)
+
+
+def _reset_at(limiter: RateLimiter, rate: RateLimitItem, bucket: Bucket) -> datetime:
     return datetime.fromtimestamp(limiter.get_window_stats(rate, *bucket).reset_time, UTC)
+
+
+def _hit(limiter: RateLimiter, rate: RateLimitItem, bucket: Bucket, tally: Tally) -> bool:
+    """Whether Redis has room for a request: with all that it was not told of, or for it alone."""
+    taken, counted = tally.take(), 0
+    costs = [taken + 1, 1] if taken else [1]
+    try:
+        counted = next((cost for cost in costs if limiter.hit(rate, *bucket, cost=cost)), 0)
+    finally:
+        tally.settle(taken, counted)
+    return counted > 0
 
 
 def _redis_limiter(pool: ConnectionPool) -> RateLimiter:

@@ -58,6 +58,9 @@ class ChatRequest(Schema):
             _check_last(data["messages"])
 
 
+_chat, _ui = ChatRequest(), UiRequest()
+
+
 class AskRequest(Schema):
     """A question in our own form, or, as `ui`, in the AI SDK's."""
 
@@ -66,8 +69,8 @@ class AskRequest(Schema):
 
     def load(self, data: Any, **options: Any) -> Any:
         if is_ui(data):
-            return {"ui": UiRequest().load(data)}
-        return ChatRequest().load(data, **options)
+            return {"ui": _ui.load(data)}
+        return _chat.load(data, **options)
 
 
 class RetryRequest(Schema):

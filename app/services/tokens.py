@@ -23,6 +23,7 @@ from .compact import Compact, read_compact
 from .identity import Identity
 from .jwks import ProviderKeys
 from .keys import Keys, SharedSecrets
+from .proofs import KeyChoice, Proof, Proofs
 
 MAX_LIFETIME = timedelta(hours=24)
 LEEWAY = timedelta(seconds=30)
@@ -44,9 +45,16 @@ class Issuer:
 
 
 class TokenService:
-    def __init__(self, settings: AuthSettings, provider_keys: ProviderKeys | None = None) -> None:
+    def __init__(
+        self,
+        settings: AuthSettings,
+        provider_keys: ProviderKeys | None = None,
+        *,
+        proofs: Proofs | None = None,
+    ) -> None:
         """`provider_keys`: those of the settings' identity provider, if there is one."""
         self._settings = settings
+        self._proofs = Proofs() if proofs is None else proofs
         self._issuers: dict[str, Issuer] = {}
         if settings.secrets:
             secrets = SharedSecrets(settings.secrets)
@@ -58,13 +66,17 @@ class TokenService:
             self._issuers[settings.provider.issuer] = provider
 
     def verify(self, token: str) -> Identity:
-        """The identity that a token proves. Raises IdentityError, whatever is wrong with it."""
-        claims = self._claims(token)
-        if claims.get("purpose", USER) == USER:
-            return self._user(claims)
-        if claims["purpose"] == ANONYMOUS and self._takes_visitors(claims):
-            return _visitor(claims)
-        raise IdentityError
+        """The identity that a token proves. Raises IdentityError, whatever is wrong with it.
+
+        One that was proved here before is looked up, while its key stands and its time lasts.
+        """
+        known = self._proofs.find(token)
+        if known is not None:
+            return known
+        claims, choice = self._checked(token)
+        identity = self._identity(claims)
+        self._proofs.keep(token, Proof(identity, choice, *_believed_between(claims)))
+        return identity
 
     def issue(self, email: str, *, lifetime: timedelta, **claims: str) -> str:
         """A user's token, for 24 hours at most.
@@ -92,16 +104,16 @@ class TokenService:
         headers = {"kid": key_id} if key_id else None
         return jwt.encode(payload, secret, SHARED_SECRET, headers=headers)
 
-    def _claims(self, token: str) -> dict[str, Any]:
-        """What a token of a known issuer, signed with its key, says."""
+    def _checked(self, token: str) -> tuple[dict[str, Any], KeyChoice]:
+        """What a token of a known issuer, signed with its key, says; and by which key."""
         compact = read_compact(token)
         issuer = self._issuer(compact)
-        algorithm, key = _key(compact.header, issuer.keys)
+        choice = _choice(compact.header, issuer.keys)
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,
-                key,
-                algorithms=[algorithm],
+                choice.key,
+                algorithms=[choice.algorithm],
                 audience=issuer.audience,
                 leeway=LEEWAY,
                 options={"require": list(issuer.required), "strict_aud": True},
@@ -109,7 +121,7 @@ class TokenService:
             _check_times(claims)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
             raise IdentityError from None
-        return claims
+        return claims, choice
 
     def _issuer(self, compact: Compact) -> Issuer:
         name = compact.claims.get("iss")
@@ -117,6 +129,13 @@ class TokenService:
         if issuer is None:
             raise IdentityError
         return issuer
+
+    def _identity(self, claims: Mapping[str, Any]) -> Identity:
+        if claims.get("purpose", USER) == USER:
+            return self._user(claims)
+        if claims["purpose"] == ANONYMOUS and self._takes_visitors(claims):
+            return _visitor(claims)
+        raise IdentityError
 
     def _user(self, claims: Mapping[str, Any]) -> Identity:
         """Whose address the issuer vouches for; one that it never verified is nobody's."""
@@ -145,7 +164,7 @@ class TokenService:
         return self._settings.allow_anonymous and claims["iss"] == self._settings.issuer
 
 
-def _key(header: Mapping[str, Any], keys: Keys) -> tuple[str, Any]:
+def _choice(header: Mapping[str, Any], keys: Keys) -> KeyChoice:
     """The algorithm, and the key that a header names. Where keys could be had is not followed."""
     algorithm, key_id = header.get("alg"), header.get("kid", "")
     if not (isinstance(algorithm, str) and isinstance(key_id, str)):
@@ -155,7 +174,7 @@ def _key(header: Mapping[str, Any], keys: Keys) -> tuple[str, Any]:
     key = keys.find(key_id, algorithm)
     if key is None:
         raise IdentityError
-    return algorithm, key
+    return KeyChoice(keys, key_id, algorithm, key)
 
 
 def _check_times(claims: Mapping[str, Any]) -> None:
@@ -163,6 +182,13 @@ def _check_times(claims: Mapping[str, Any]) -> None:
         raise IdentityError
     if not 0 <= claims["exp"] - claims["iat"] <= MAX_LIFETIME.total_seconds():
         raise IdentityError
+
+
+def _believed_between(claims: Mapping[str, Any]) -> tuple[float, float]:
+    """From when, and until when, PyJWT believes the times of claims that it checked once."""
+    leeway = LEEWAY.total_seconds()
+    begin = max(int(claims[name]) for name in ("iat", "nbf") if name in claims)
+    return begin - leeway, int(claims["exp"]) + leeway
 
 
 def _visitor(claims: Mapping[str, Any]) -> Identity:

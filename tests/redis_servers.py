@@ -31,8 +31,8 @@ def free_port():
 class RedisServer:
     """A Redis that can be stopped, paused and started again on the same port."""
 
-    def __init__(self, folder, *options):
-        self.port = free_port()
+    def __init__(self, folder, *options, port=None):
+        self.port = port or free_port()
         self._folder = folder
         self._options = options
         self.start()
@@ -79,17 +79,25 @@ class Guarded:
         self.servers = [_started(stack, folder) for _ in range(2)]
         with self.servers[1].raw() as replica:
             replica.replicaof("127.0.0.1", self.servers[0].port)
+        ports = [free_port() for _ in range(3)]
+        self.sentinels = [self._sentinel(stack, folder, ports, port) for port in ports]
+        until(self._is_settled)
+
+    def _sentinel(self, stack, folder, ports, own):
+        """One that knows the others and the replica: they need not find each other first."""
+        master, replica = self.servers
         text = (
-            f"sentinel monitor {SERVICE} 127.0.0.1 {self.servers[0].port} 2\n"
+            f"sentinel myid {own:040x}\n"
+            f"sentinel monitor {SERVICE} 127.0.0.1 {master.port} 2\n"
             f"sentinel down-after-milliseconds {SERVICE} {_DOWN_AFTER_MS}\n"
             f"sentinel failover-timeout {SERVICE} 2000\n"
+            f"sentinel known-replica {SERVICE} 127.0.0.1 {replica.port}\n"
         )
-        self.sentinels = []
-        for number in range(3):
-            path = folder / f"sentinel-{number}.conf"
-            path.write_text(text)
-            self.sentinels.append(_started(stack, folder, path, "--sentinel"))
-        until(self._is_settled)
+        for port in set(ports) - {own}:
+            text += f"sentinel known-sentinel {SERVICE} 127.0.0.1 {port} {port:040x}\n"
+        path = folder / f"sentinel-{own}.conf"
+        path.write_text(text)
+        return _started(stack, folder, path, "--sentinel", port=own)
 
     @property
     def url(self):
@@ -116,12 +124,13 @@ class Guarded:
 class Clustered:
     """Three masters that share the slots, and a replica of the first."""
 
-    def __init__(self, stack, folder):
-        self.servers = []
+    def __init__(self, stack, folder, node_timeout_ms):
+        self.servers, self._given = [], {}
         for number in range(4):
             options = [
                 "--cluster-enabled", "yes", "--cluster-config-file", f"nodes-{number}.conf",
-                "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no",
+                "--cluster-node-timeout", str(node_timeout_ms),
+                "--cluster-require-full-coverage", "no",
             ]  # fmt: skip
             self.servers.append(_started(stack, folder, *options))
         first, *others = self.servers
@@ -146,17 +155,17 @@ class Clustered:
 
     def owner(self, key):
         """The server that has a key's slot, as the slots were given."""
-        return self.servers[key_slot(key.encode()) // _SHARE]
+        slot = key_slot(key.encode())
+        return self._given.get(slot) or self.servers[slot // _SHARE]
 
     def node_id(self, server):
         return self.ask(server, "CLUSTER MYID").decode()
 
     def give(self, slot, source, target):
-        """Gives a slot without keys to another master, as everybody will know soon."""
-        with target.raw() as raw:
-            raw.execute_command("CLUSTER SETSLOT", slot, "NODE", self.node_id(target))
-        with source.raw() as raw:
-            raw.execute_command("CLUSTER SETSLOT", slot, "NODE", self.node_id(target))
+        """Gives a slot without keys to another master."""
+        for server in (target, source):
+            self.ask(server, "CLUSTER SETSLOT", slot, "NODE", self.node_id(target))
+        self._given[slot] = target
 
     def _replicate(self, server, master):
         with suppress(redis.ResponseError):  # it does not know the other yet
@@ -177,13 +186,13 @@ def guarded(folder):
 
 
 @contextmanager
-def clustered(folder):
-    """A Cluster, until the end of the block."""
+def clustered(folder, *, node_timeout_ms=10_000):
+    """A Cluster, until the end of the block; it takes that long until a node counts as lost."""
     with ExitStack() as stack:
-        yield Clustered(stack, folder)
+        yield Clustered(stack, folder, node_timeout_ms)
 
 
-def _started(stack, folder, *options):
-    server = RedisServer(folder, *options)
+def _started(stack, folder, *options, port=None):
+    server = RedisServer(folder, *options, port=port)
     stack.callback(server.stop)
     return server

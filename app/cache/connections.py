@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from copy import copy
 from threading import Lock
 from typing import Any
 
+import structlog
 from redis import ConnectionPool, exceptions
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, Connection, SSLConnection
@@ -20,6 +20,8 @@ from redis.sentinel import (
 )
 
 from ..redis_url import RedisUrl
+
+log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
 """How often the Sentinels are asked for the master while nothing seems wrong."""
@@ -91,7 +93,7 @@ class _Sentinels(Sentinel):
         return found
 
 
-class _MasterPool(SentinelConnectionPool):
+class MasterPool(SentinelConnectionPool):
     """Connections to whom the Sentinels call the master, each second anew.
 
     A former master that can still be reached would go on answering.
@@ -103,24 +105,30 @@ class _MasterPool(SentinelConnectionPool):
         self._looks_at = 0.0
 
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-        if time.monotonic() >= self._looks_at and self._looking.acquire(blocking=False):
-            try:
-                self._look()
-            finally:
-                self._looking.release()
+        self.look()
         return super().get_connection(*args, **kwargs)
 
     def owns_connection(self, connection: Any) -> bool:
         """redis-py's would lose a place for each connection to a former master, or to nobody."""
-        if (connection.host, connection.port) != self.master_address:
+        if not self.leads_to_master(connection):
             connection.disconnect()
         return bool(ConnectionPool.owns_connection(self, connection))
 
-    def _look(self) -> None:
-        """Idle connections to another than the master are closed."""
-        with suppress(exceptions.RedisError):
+    def leads_to_master(self, connection: Any) -> bool:
+        """Whether it goes to whom the Sentinels called the master when they were last asked."""
+        return bool((connection.host, connection.port) == self.master_address)
+
+    def look(self) -> None:
+        """Asks when it is time to, in one thread; closes idle connections to a former master."""
+        if time.monotonic() < self._looks_at or not self._looking.acquire(blocking=False):
+            return
+        try:
             self.get_master_address()  # type: ignore[no-untyped-call]
-        self._looks_at = time.monotonic() + LOOK_SECONDS
+        except exceptions.RedisError:
+            log.info("sentinels_away")
+        finally:
+            self._looks_at = time.monotonic() + LOOK_SECONDS
+            self._looking.release()
 
 
 def bounds(
@@ -162,4 +170,4 @@ def _master_pool(url: RedisUrl, options: Mapping[str, Any]) -> ConnectionPool:
         url.addresses, sentinel_kwargs={**own, **url.sentinel_options, "ssl": url.is_encrypted}
     )
     kind = _MasterTLSConnection if url.is_encrypted else _MasterConnection
-    return _MasterPool(url.service, sentinels, connection_class=kind, **options)
+    return MasterPool(url.service, sentinels, connection_class=kind, **options)

@@ -10,7 +10,7 @@ from redis.commands import CoreCommands
 from ..errors import SettingsError
 from ..redis_url import RedisUrl, read_redis_url
 from .cluster import Cluster
-from .connections import bounds, node_class, single_pool
+from .connections import MasterPool, bounds, node_class, single_pool
 from .lanes import Command
 
 
@@ -33,6 +33,10 @@ class Servers(Protocol):
 
     def pubsub(self) -> PubSub:
         """A connection to hear what is published to any of them."""
+        ...
+
+    def is_current(self, pubsub: PubSub) -> bool:
+        """Whether what is published would still be heard there, for all that is known."""
         ...
 
     def disconnect(self, *, inuse_connections: bool = True) -> None:
@@ -60,6 +64,13 @@ class _Single:
 
     def pubsub(self) -> PubSub:
         return self._redis.pubsub()  # type: ignore[no-untyped-call,no-any-return]
+
+    def is_current(self, pubsub: PubSub) -> bool:
+        pool = self._pool
+        if not isinstance(pool, MasterPool) or pubsub.connection is None:
+            return True
+        pool.look()
+        return pool.leads_to_master(pubsub.connection)
 
     def disconnect(self, *, inuse_connections: bool = True) -> None:
         self._pool.disconnect(inuse_connections=inuse_connections)

@@ -90,6 +90,8 @@ class Subscription:
             pulse.feel(pubsub, is_alive=message is not None)
             if message:
                 self._take(message["type"], message["channel"], message["data"])
+            if not self._servers.is_current(pubsub):
+                raise ConnectionError("The master is another.")
             if self._wanted.is_set() or time.monotonic() - swept_at >= SWEEP_SECONDS:
                 followed = self._follow_wanted(pubsub, followed)
                 swept_at = time.monotonic()

@@ -12,14 +12,13 @@ from urllib.parse import quote
 
 from .auth_settings import AuthSettings
 from .environ import Environ
+from .redis_url import read_redis_url
 
 PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 """A path under which routes can stand: not the root."""
 _LABEL = r"[a-z0-9]+(-+[a-z0-9]+)*"
 _ORIGIN = re.compile(rf"https?://({_LABEL}(\.{_LABEL})*|\[[0-9a-f:]+\])(:[0-9]{{1,5}})?")
 _USUAL_PORT = re.compile(r"https:.*:443$|http:.*:80$")
-# A certificate that is not asked for, or not compared with the host's name, proves nothing.
-_UNPROVED = re.compile(r"[?&]ssl_(cert_reqs=(none|optional)|check_hostname=[fn0])", re.I)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,10 +168,11 @@ def _database_url_of_parts(variables: Environ) -> str | None:
 
 def _redis_url(variables: Environ) -> str | None:
     url = variables.text("REDIS_URL")
-    if url and not url.startswith(("redis://", "rediss://")):
-        variables.fault("REDIS_URL", "must be a redis:// or rediss:// URL.")
-    if url and _UNPROVED.search(url):
-        variables.fault("REDIS_URL", "must let the server's certificate be checked.")
+    try:
+        if url:
+            read_redis_url(url)
+    except ValueError as error:
+        variables.fault("REDIS_URL", str(error))
     return url
 
 

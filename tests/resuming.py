@@ -1,6 +1,6 @@
 """An answer with everything in it, whoever comes back to it, and what they are told."""
 
-from itertools import groupby
+from itertools import groupby, islice
 from threading import Thread
 
 from app.responders.base import (
@@ -13,7 +13,7 @@ from app.responders.base import (
     ToolResult,
 )
 
-from .streams import frames
+from .streams import frames, text_of
 
 NASTY = "a\u0301 👩‍👩‍👧 \u202e \ufeff\u2028\u2029\x85 \r\n\n\t\x1b data: x \U0010ffff 漢字"
 BEFORE = [
@@ -72,6 +72,17 @@ def others_of(seen):
 
 def numbers_of(seen):
     return [frame.number for frame in seen if frame.number is not None]
+
+
+def heard_elsewhere(gate, here, there, **fields):
+    """Asks of one worker, listens on another while it is written; whether all of it was heard."""
+    started, heard = ask(here, **fields)
+    elsewhere = frames(resume(there, started.data["conversation_id"]).response)
+    early = list(islice((frame for frame in elsewhere if frame.number is not None), 4))
+    assert not gate.opened.is_set()
+    gate.open()
+    list(heard)
+    return text_of([*early, *elsewhere]) == TEXT
 
 
 class Listener:

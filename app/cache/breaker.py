@@ -23,15 +23,15 @@ class Breaker:
         probe_after: float = 1.0,
         *,
         clock: Callable[[], float] = time.monotonic,
-        name: str = "cache",
+        name: str | None = "cache",
     ) -> None:
-        """`name`: how the metrics call it."""
+        """`name`: how the metrics call it; None: they do not tell of it."""
         self._failures = failures
         self._probe_after = probe_after
         self._clock = clock
         self._lock = Lock()
         self._errors = 0
-        self._gauge = metrics.breaker_state.labels(name)
+        self._gauge = metrics.breaker_state.labels(name) if name else None
         self._turn("closed")
 
     @property
@@ -70,4 +70,5 @@ class Breaker:
     def _turn(self, state: State) -> None:
         self._state: State = state
         self._since = self._clock()
-        self._gauge.set(get_args(State).index(state))
+        if self._gauge:
+            self._gauge.set(get_args(State).index(state))

@@ -9,17 +9,15 @@ from hashlib import sha1
 from threading import Lock
 from typing import Any, TypeVar, cast
 
-from redis import ConnectionPool, Redis, exceptions
-from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, Connection, SSLConnection, parse_url
-from redis.retry import Retry
+from redis import exceptions
 
 from .. import metrics
-from ..errors import SettingsError
 from .breaker import Breaker
+from .connections import FAULTS
+from .lanes import Command
+from .servers import connect
 
 T = TypeVar("T")
-Command = tuple[bytes | str | int, ...]
 
 
 class Failure(StrEnum):
@@ -38,9 +36,6 @@ class Failure(StrEnum):
     CONNECTION = "connection"
     PROTOCOL = "protocol"
 
-
-# The parser lets int() and deep nesting speak for themselves when a reply is not RESP at all.
-_FAULTS = (exceptions.RedisError, OSError, ValueError, RecursionError)
 
 # The first that fits counts; what fits none is not RESP.
 _REASONS: tuple[tuple[type[Exception], Failure], ...] = (
@@ -79,11 +74,13 @@ class Counts:
 
 
 class RedisClient:
-    """One Redis, `redis://` or `rediss://`, shared by all threads of a process.
+    """One Redis, its Sentinels' master or a Cluster, shared by all threads of a process.
 
     Timeouts are in seconds and bound each wait for the network: `socket_timeout` for the next
     piece of a reply, `connect_timeout` for one address of the host (its name is resolved without
-    a bound). Nothing is tried twice: a command that timed out may still have been carried out.
+    a bound). Who is asked for the master or the slots is one wait more each. Nothing is tried
+    twice, but for what a Cluster's node sends elsewhere: a command that timed out may still have
+    been carried out. A command may name several keys of one group (see `together`).
     Raises SettingsError for a URL that can't be used; connects at the first command.
     """
 
@@ -98,14 +95,13 @@ class RedisClient:
     ) -> None:
         self.breaker = breaker or Breaker()
         self.counts = Counts()
-        self._pool = bounded_pool(
+        self._servers = connect(
             url,
             max_connections=max_connections,
             socket_timeout=socket_timeout,
             connect_timeout=connect_timeout,
         )
-        self._redis = Redis(connection_pool=self._pool)
-        self._execute: Callable[..., object] = self._redis.execute_command
+        self._execute: Callable[..., object] = self._servers.execute
 
     def get(self, key: str, *, max_bytes: int) -> bytes | Failure:
         """The string at `key`, b"" when there is none; at most `max_bytes` + 1 bytes of it."""
@@ -117,7 +113,10 @@ class RedisClient:
 
     def unlink(self, *keys: str) -> bool:
         """Whether Redis confirmed that nothing is at any of these keys any more."""
-        return not isinstance(self._ask(int, "UNLINK", *keys), Failure)
+        groups = self.together(keys)
+        if len(groups) == 1:
+            return not isinstance(self._ask(int, "UNLINK", *groups[0]), Failure)
+        return not isinstance(self.ask_all(*(("UNLINK", *group) for group in groups)), Failure)
 
     def publish(self, channel: str, message: bytes) -> bool:
         """Whether Redis took a message for whoever listens to a channel at this moment."""
@@ -125,7 +124,11 @@ class RedisClient:
 
     def ask_all(self, *commands: Command) -> list[Any] | Failure:
         """The replies to commands that are sent at once; a Failure if one of them was refused."""
-        return cast(list[Any] | Failure, self._guarded(lambda: self._send_all(commands)))
+        return cast(list[Any] | Failure, self._guarded(lambda: self._servers.execute_all(commands)))
+
+    def together(self, keys: Iterable[str]) -> list[list[str]]:
+        """Keys in groups of which each may stand in one command: all of them, but on a Cluster."""
+        return self._servers.together(keys)
 
     def run_script(self, script: str, keys: Mapping[str, Command]) -> list[bytes] | Failure:
         """A script's reply for each key, with that key's arguments; replies are strings."""
@@ -141,8 +144,8 @@ class RedisClient:
     def scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
         """The keys that match, about `count` at a time; it ends early when Redis goes away."""
         keys: list[bytes] = []
-        with suppress(*_FAULTS):
-            for key in self._redis.scan_iter(match=pattern, count=count):
+        with suppress(*FAULTS):
+            for key in self._servers.commands.scan_iter(match=pattern, count=count):
                 keys.append(key)
                 if len(keys) >= count:
                     yield keys
@@ -153,17 +156,17 @@ class RedisClient:
         """Whether Redis answers now. For readiness: asks even when the breaker is open."""
         try:
             return self._execute("PING") is True
-        except _FAULTS as error:
+        except FAULTS as error:
             self._count(_reason(error))
             return False
 
     def distrust(self) -> None:
         """Close the idle connections: a reply came that can't be the one to its question."""
-        self._pool.disconnect(inuse_connections=False)
+        self._servers.disconnect(inuse_connections=False)
 
     def close(self) -> None:
         """Close all connections. A later command opens new ones."""
-        self._pool.disconnect()
+        self._servers.disconnect()
 
     def _ask(self, kind: type[T], *command: bytes | str | int) -> T | Failure:
         reply = self._call(*command)
@@ -182,18 +185,12 @@ class RedisClient:
     def _call(self, *command: bytes | str | int) -> object:
         return self._guarded(lambda: self._execute(*command))
 
-    def _send_all(self, commands: Iterable[Command]) -> list[Any]:
-        with self._redis.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-            return pipeline.execute()
-
     def _guarded(self, ask: Callable[[], object]) -> object:
         if not self.breaker.allows():
             return self._count(Failure.BREAKER_OPEN)
         try:
             reply = ask()
-        except _FAULTS as error:
+        except FAULTS as error:
             return self._failed(_reason(error))
         self.breaker.succeeded()
         return reply
@@ -209,63 +206,6 @@ class RedisClient:
     def _count(self, failure: Failure) -> Failure:
         self.counts.add("error", failure)
         return failure
-
-
-class _FragileConnection(AbstractConnection):
-    """redis-py closes a connection after a timeout or a broken reply; this one after any error."""
-
-    def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        if getattr(self, "_sock", None) is None:  # closed by an error before, in the same pipeline
-            raise exceptions.ConnectionError("The replies before this one are not to be trusted.")
-        try:
-            return super().read_response(*args, **kwargs)  # type: ignore[no-untyped-call]
-        except exceptions.ResponseError:
-            self.disconnect()  # type: ignore[no-untyped-call]
-            raise
-
-
-class _PlainConnection(_FragileConnection, Connection):
-    pass
-
-
-class _TLSConnection(_FragileConnection, SSLConnection):
-    pass
-
-
-_CONNECTIONS = {None: _PlainConnection, SSLConnection: _TLSConnection}
-
-
-def bounded_pool(
-    url: str,
-    *,
-    max_connections: int = 64,
-    socket_timeout: float = 0.1,
-    connect_timeout: float = 0.05,
-) -> ConnectionPool:
-    """Connections that wait for the network no longer than that, and try nothing twice.
-
-    RESP2 and no library name: otherwise redis-py talks to Redis before the first command.
-    Raises SettingsError, which hides its cause: that may quote the password.
-    """
-    try:
-        given = parse_url(url)  # type: ignore[no-untyped-call]
-        connection_class = _CONNECTIONS[given.pop("connection_class", None)]
-        given |= {
-            "max_connections": max_connections,
-            "socket_timeout": socket_timeout,
-            "socket_connect_timeout": connect_timeout,
-            "retry": Retry(NoBackoff(), 0),
-            "health_check_interval": 0,
-            "decode_responses": False,
-            "protocol": 2,
-            "driver_info": None,
-        }
-        pool = ConnectionPool(connection_class=connection_class, **given)
-        connection_class(**pool.connection_kwargs)
-    except (ValueError, TypeError, KeyError, exceptions.RedisError):
-        fault = "must be redis:// or rediss:// with options that redis-py knows."
-        raise SettingsError({"REDIS_URL": [fault]}) from None
-    return pool
 
 
 @cache

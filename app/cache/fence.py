@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from .client import Command, Failure, RedisClient
+from .client import Failure, RedisClient
+from .lanes import Command
 from .scripts import BEGIN, END, FILL, READ
 from .values import MAX_BYTES, SCHEMA, Frame, decode
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from contextlib import closing
 
 import structlog
-from redis import Redis, RedisError
 from redis.client import PubSub
 
-from .client import bounded_pool
+from .connections import FAULTS
+from .servers import connect
 
 log = structlog.get_logger(__name__)
 
@@ -22,10 +22,6 @@ RETRY_SECONDS = 0.25
 DISTRUST_SECONDS = 5.0
 """After an interruption it takes so long until all who publish have noticed that it is over."""
 _NEVER = float("inf")
-# What comes may be no RESP at all.
-_FAULTS = (
-    RedisError, OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError,
-)  # fmt: skip
 
 Heard = Callable[[str | None, bytes | None], None]
 
@@ -37,7 +33,7 @@ class Subscription:
     """
 
     def __init__(self, url: str, channels: Callable[[], set[str]], heard: Heard) -> None:
-        self._pool = bounded_pool(url, max_connections=1, socket_timeout=1.0, connect_timeout=0.5)
+        self._servers = connect(url, max_connections=1, socket_timeout=1.0, connect_timeout=0.5)
         self._channels = channels
         self._heard = heard
         self._subscribed: set[str] = set()
@@ -68,14 +64,13 @@ class Subscription:
     def _listen(self) -> None:
         while not self._closing.is_set():
             self._wanted.wait()
-            pubsub = Redis(connection_pool=self._pool).pubsub()  # type: ignore[no-untyped-call]
             try:
-                with closing(pubsub):
+                with closing(self._servers.pubsub()) as pubsub:
                     self._follow(pubsub)
-            except _FAULTS as error:
+            except FAULTS as error:
                 self._lose(type(error).__name__)
             self._subscribed.clear()
-        self._pool.disconnect()
+        self._servers.disconnect()
 
     def _lose(self, fault: str) -> None:
         self._subscribed.clear()
@@ -87,7 +82,7 @@ class Subscription:
         self._closing.wait(RETRY_SECONDS)
 
     def _follow(self, pubsub: PubSub) -> None:
-        """Listens until nobody is there for whom it would. Raises one of _FAULTS."""
+        """Listens until nobody is there for whom it would. Raises one of FAULTS."""
         pulse, followed = _Pulse(), self._follow_wanted(pubsub, set())
         swept_at = time.monotonic()
         while followed and not self._closing.is_set():
@@ -95,6 +90,8 @@ class Subscription:
             pulse.feel(pubsub, is_alive=message is not None)
             if message:
                 self._take(message["type"], message["channel"], message["data"])
+            if not self._servers.is_current(pubsub):
+                raise ConnectionError("The master is another.")
             if self._wanted.is_set() or time.monotonic() - swept_at >= SWEEP_SECONDS:
                 followed = self._follow_wanted(pubsub, followed)
                 swept_at = time.monotonic()

@@ -16,11 +16,13 @@ from flask import current_app, g, request
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
-from redis import ConnectionPool, RedisError
+from redis import RedisError
+from redis.commands import CoreCommands
 from redis.exceptions import MaxConnectionsError, ResponseError
 
 from ..cache.breaker import Breaker
-from ..cache.client import bounded_pool
+from ..cache.connections import FAULTS
+from ..cache.servers import connect
 from ..errors import LimitError
 from .tallies import Bucket, Slack, Tallies, Tally
 
@@ -30,8 +32,6 @@ RateClass = Literal["default", "chat", "create"]
 
 _KEY_PREFIX = "parley:limits"
 _ERRORS_IN_A_ROW = 2
-# What clients and scripts stumble over when a reply is none, or none to their question.
-_FAULTS = (RedisError, OSError, ValueError, TypeError, LookupError, RecursionError)
 
 
 def limit_rate() -> None:
@@ -57,8 +57,8 @@ class RateLimits:
         # Two counters a user, where a moving window keeps a list as long as the limit; and no
         # double burst around the end of a window, as with a fixed one.
         self._in_memory = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._pool = bounded_pool(redis_url) if redis_url else None
-        self._in_redis = _redis_limiter(self._pool) if self._pool else None
+        self._servers = connect(redis_url) if redis_url else None
+        self._in_redis = _redis_limiter(self._servers.commands) if self._servers else None
         self._breaker = Breaker(_ERRORS_IN_A_ROW, name="limits")
         self._lock = Lock()
 
@@ -78,8 +78,8 @@ class RateLimits:
 
     def close(self) -> None:
         """Gives the connections back. A later check opens new ones."""
-        if self._pool:
-            self._pool.disconnect()
+        if self._servers:
+            self._servers.disconnect()
 
     def _room_at(self, rate: RateLimitItem, bucket: Bucket) -> datetime | None:
         """Counts one request: None, or when there is room again."""
@@ -89,7 +89,7 @@ class RateLimits:
             reset_at = self._room_in_redis_at(self._in_redis, rate, bucket)
         except MaxConnectionsError:  # it says nothing about Redis
             return self._room_in_memory_at(rate, bucket)
-        except _FAULTS as error:
+        except FAULTS as error:
             if not isinstance(error, ResponseError):  # Redis is well: it refused this key
                 self._breaker.failed()
             log.warning("rate_limits_in_memory", error=type(error).__name__)
@@ -142,6 +142,19 @@ def _hit(limiter: RateLimiter, rate: RateLimitItem, bucket: Bucket, tally: Tally
     return counted > 0
 
 
-def _redis_limiter(pool: ConnectionPool) -> RateLimiter:
-    storage = RedisStorage("redis://", connection_pool=pool, key_prefix=_KEY_PREFIX)
-    return SlidingWindowCounterRateLimiter(storage)
+class _Storage(RedisStorage):
+    """Counters in whatever Redis there is: both of a user's are in one slot of a Cluster."""
+
+    def __init__(self, commands: CoreCommands) -> None:
+        super(RedisStorage, self).__init__()
+        self.key_prefix = _KEY_PREFIX
+        self.storage = commands
+        self.initialize_storage("")
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return RedisError
+
+
+def _redis_limiter(commands: CoreCommands) -> RateLimiter:
+    return SlidingWindowCounterRateLimiter(_Storage(commands))

@@ -5,13 +5,14 @@ on over the database. One that nobody watches any more is forgotten.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from ..cache.client import Command, Failure, RedisClient
+from ..cache.client import Failure, RedisClient
+from ..cache.lanes import Command
 from .entries import Entry, decode, key_of, watch_key_of
 from .wire import Wire
 
@@ -86,13 +87,14 @@ class Mirrors:
 
     def _read(self, watched: Mapping[UUID, Mirror]) -> bool:
         """Lets mirrors take what is new; False when Redis did not answer, or not to this."""
-        keys = {key_of(run_id).encode(): mirror for run_id, mirror in watched.items()}
-        places = [mirror.place for mirror in keys.values()]
-        read = ("XREAD", "COUNT", _MOST_ENTRIES, "STREAMS", *keys, *places)
-        replies = self._ask(read, *self._interest(watched))
+        mirrors = {key_of(run_id): mirror for run_id, mirror in watched.items()}
+        groups = self._client.together(mirrors) if self._client else []
+        reads = [_read([(key, mirrors[key].place) for key in group]) for group in groups]
+        replies = self._ask(*reads, *self._interest(watched))
         try:
-            for key, entries in replies[0] if replies else ():
-                _take(keys[key], entries)
+            for streams in replies[: len(reads)] if replies else ():
+                for key, entries in streams:
+                    _take(mirrors[key.decode()], entries)
         except _UNREADABLE:
             return False
         return replies is not None
@@ -113,6 +115,12 @@ class Mirrors:
         for run_id, mirror in watched.items():
             mirror.close()
             self._mirrors.pop(run_id, None)
+
+
+def _read(places: Sequence[tuple[str, bytes | str]]) -> Command:
+    """What asks for all that came to streams after these places."""
+    keys, after = zip(*places, strict=True)
+    return ("XREAD", "COUNT", _MOST_ENTRIES, "STREAMS", *keys, *after)
 
 
 def _take(mirror: Mirror, entries: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> None:

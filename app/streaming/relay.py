@@ -8,10 +8,12 @@ first event, so that there never is a gap in it.
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from threading import Lock
 from uuid import UUID
 
-from ..cache.client import Command, Failure, RedisClient
+from ..cache.client import Failure, RedisClient
+from ..cache.lanes import Command
 from .entries import encode, key_of, stop_key_of, watch_key_of
 from .events import Failed, Heard, Text
 from .outcome import FENCED
@@ -129,14 +131,14 @@ class Relay:
         """Who is told to stop; and it is noted who is watched elsewhere."""
         self._asks_at = self._clock() + _ASK_SECONDS
         asked = list(self._carried.values())
-        keys = [flag for it in asked for flag in it.flags]
-        replies = client.ask_all(("MGET", *keys)) if keys else [[]]
+        groups = client.together(flag for it in asked for flag in it.flags) if asked else []
+        replies = client.ask_all(*(("MGET", *group) for group in groups)) if groups else []
         if isinstance(replies, Failure):
             return set()
-        flags = replies[0]
-        for it, is_watched in zip(asked, flags[1::2], strict=True):
-            it.is_watched = bool(is_watched)
-        return {it.run_id for it, is_told in zip(asked, flags[::2], strict=True) if is_told}
+        raised = _named(groups, replies)
+        for it in asked:
+            it.is_watched = it.flags[1] in raised
+        return {it.run_id for it in asked if it.flags[0] in raised}
 
     def _break_off(self) -> None:
         """Whatever is known of Redis is uncertain now: wires are carried anew, after a rest."""
@@ -150,6 +152,12 @@ class Relay:
         """Forgets what is carried to its end, or is over and can't be: it is stored by now."""
         for it in over:
             del self._carried[it.run_id]
+
+
+def _named(groups: Sequence[Sequence[str]], replies: Sequence[Sequence[object]]) -> set[str]:
+    """The keys, of some that were asked for in groups, that there are."""
+    flags = zip(chain(*groups), chain(*replies), strict=True)
+    return {key for key, value in flags if value}
 
 
 def _characters(heard: Sequence[Heard]) -> int:

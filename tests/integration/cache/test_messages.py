@@ -1,15 +1,10 @@
 import pickle
 import random
-import signal
-import socket
-import subprocess
-import sys
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import orjson
@@ -20,46 +15,10 @@ from app.cache.breaker import Breaker
 from app.cache.client import RedisClient
 from app.cache.messages import MAX_BYTES, MessageCache, Stamp, encode
 from tests.proxy import Proxy
+from tests.redis_servers import RedisServer
 
 BOUND = 0.5
 """Seconds that one call may take, whatever happens to Redis."""
-
-
-class RedisServer:
-    """A Redis of the test's own, so that it can be stopped, paused and filled."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        with closing(socket.create_server(("127.0.0.1", 0))) as reserved:
-            self.port = reserved.getsockname()[1]
-        self._folder = folder
-        self._options = options
-        self.start()
-
-    def start(self) -> None:
-        binary = Path(sys.executable).with_name("redis-server")
-        command = [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        self._process = subprocess.Popen(
-            [*command, "--dir", self._folder, *self._options], stdout=subprocess.DEVNULL
-        )
-        self._wait()
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def pause(self) -> None:
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with suppress(OSError), closing(socket.create_connection(("127.0.0.1", self.port))):
-                return
-            time.sleep(0.01)
-        raise TimeoutError("Redis did not start")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ security to see. Nothing is left behind in the pooled connection. What a session
 announced here, too: after the commit, never before it, and not at all when there is none.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from .revisions import Revision
 from .roles import RoleGuard
 from .settings import Settings
 from .statements import Statement
-from .writes import Changes, Guard, NoGuard, Written
+from .writes import KNOWN_SECONDS, Changes, Guard, NoGuard, Written
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,7 @@ Listener = Callable[[str, frozenset[UUID]], None]
 """Is told an owner, and the ids of those conversations of theirs that are not as they were."""
 
 _NOTE = "SELECT parley_note_changes(%(noted)s::uuid[])"
+_KNOWN = "SELECT parley_changes_are_known(%(seconds)s) AS are_known"
 _NOW = """
 SELECT id, revision, rev FROM conversations
 WHERE user_email = %(owner)s AND id = ANY (%(ids)s::uuid[])
@@ -168,10 +170,20 @@ class _SingleSession(OwnedSession):
             self._doubted = []
         return super().run(statement, values)
 
-    def end(self) -> None:
-        """What was told is so, and nothing else was changed."""
-        for begun in self._begun:
-            self._guard.end(begun, self.changes.written)
+    @property
+    def is_noted(self) -> bool:
+        """Whether what was doubtful was noted with it, and nothing else was begun."""
+        return all(begun.is_doubtful for begun in self._begun)
+
+    def leave(self) -> None:
+        """What may have taken effect or not keeps its mark: nobody shows copies meanwhile."""
+        self._begun.clear()
+
+    def end(self) -> bool:
+        """What was told is so, and nothing else was changed; whether all copies are right."""
+        written = self.changes.written
+        are_right = [self._guard.end(begun, written) for begun in self._begun]
+        return all(are_right) or not written
 
 
 class OperationSession(_StatementSession):
@@ -218,26 +230,23 @@ class Database:
             yield session
             begun = self._begin(session)
             session.commit()
-        self._guard.end(begun, session.changes.written)
+        if not self._guard.end(begun, session.changes.written):
+            self._settle(session, is_noted=begun.is_doubtful)
         self._announce(session)
 
     @contextmanager
     def statement(self, owner: str) -> Iterator[OwnedSession]:
         """Statements that each take effect by themselves: one round trip, no BEGIN, no COMMIT."""
         session = _SingleSession(self._autocommit, owner, self._guard)
-        is_certain = False
         try:
             with _availability(), session:
                 yield session
-            is_certain = True
-        except (OperationalError, InterfaceError, UnavailableError):
-            raise
-        except BaseException:
-            is_certain = True
+        except UnavailableError:
+            session.leave()
             raise
         finally:
-            if is_certain:  # else a statement may have taken effect: nobody reads copies meanwhile
-                session.end()
+            if not session.end():
+                self._settle(session, is_noted=session.is_noted)
             self._announce(session)  # what follows a statement does not undo it
 
     @contextmanager
@@ -272,6 +281,19 @@ class Database:
         if ids and begun.is_doubtful:
             session.run(_NOTE, {"noted": list(ids)})
         return begun
+
+    def _settle(self, session: OwnedSession, *, is_noted: bool) -> None:
+        """Sees to it that nobody shows old copies of what has changed, before it is told."""
+        ids = list(session.changes.conversation_ids)
+        try:
+            with self.operation() as operation:
+                statement = _KNOWN if is_noted else f"{_NOTE}; {_KNOWN}"
+                (row,) = operation.run(statement, {"noted": ids, "seconds": KNOWN_SECONDS})
+                if row.are_known:
+                    return
+        except UnavailableError:  # the write is stored all the same
+            log.warning("changes_not_noted", conversations=len(ids))
+        time.sleep(KNOWN_SECONDS)
 
     def _announce(self, session: OwnedSession) -> None:
         for counter in session.to_count:

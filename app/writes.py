@@ -11,6 +11,11 @@ from uuid import UUID
 
 from .revisions import Revision
 
+FRESH_SECONDS = 1.5
+"""Whoever shows copies has found the outbox empty within so many seconds."""
+KNOWN_SECONDS = 1.6
+"""A note that is as old as that keeps everybody from showing copies."""
+
 
 class Said(NamedTuple):
     """A message of the shown branch as JSON, whose first member is its id."""
@@ -89,8 +94,12 @@ class Guard(Protocol):
         """
         ...
 
-    def end(self, begun: Any, written: Mapping[UUID, Written], /) -> None:
-        """After the commit; conversations that are not named are as they were."""
+    def end(self, begun: Any, written: Mapping[UUID, Written], /) -> bool:
+        """After the commit; conversations that are not named are as they were.
+
+        Whether all copies are right: else its conversations must be noted in the outbox, and
+        nobody be told of the write for KNOWN_SECONDS, in which all who keep copies look there.
+        """
         ...
 
 
@@ -103,5 +112,6 @@ class NoGuard:
     def begin(self, _owner: str, _conversation_ids: Collection[UUID], /, **_: Any) -> Any:
         return self
 
-    def end(self, _begun: Any, _written: Mapping[UUID, Written], /) -> None:
+    def end(self, _begun: Any, _written: Mapping[UUID, Written], /) -> bool:
         """There is nobody to tell."""
+        return True

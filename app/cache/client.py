@@ -199,6 +199,8 @@ class RedisClient:
         """A full pool says nothing about Redis, so it reports nothing to the breaker."""
         if failure in _ANSWERED:
             self.breaker.succeeded()
+            if failure is Failure.NO_SCRIPT:  # no fault: it is sent along now
+                return failure
         elif failure is not Failure.POOL_EXHAUSTED:
             self.breaker.failed()
         return self._count(failure)

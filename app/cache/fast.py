@@ -7,14 +7,16 @@ writer's word, that writer has left a note in the outbox; `relay` delivers it.
 
 import random
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 
 from ..ids import parse_id
-from ..writes import Written
+from ..writes import FRESH_SECONDS, Written
 from .client import Failure, RedisClient
 from .fence import GONE, Ending, Fence, Leased, key_of, prefix_of, value_in
 from .messages import HOSTILE, Miss, difference
@@ -34,6 +36,13 @@ class Lease:
     nonce: str
 
 
+class Look(NamedTuple):
+    """A look at the outbox: how many doubts there had been, and when it began."""
+
+    doubts: int
+    began_at: float
+
+
 @dataclass(frozen=True, slots=True)
 class Begun:
     """Writes that were begun: `frames` are the values that they take the place of."""
@@ -48,8 +57,9 @@ class Begun:
 class FastCache:
     """The copies of one database's conversations. A Guard of its writes; raises nothing.
 
-    Serves nothing until `trust` has named the database's epoch, and nothing after a doubt until it
-    is named again. `limit`: how many messages a fill should bring at least.
+    Serves nothing until `trust` has named the database's epoch, nothing after a doubt until it is
+    named again, and nothing when that was FRESH_SECONDS ago. `limit`: how many messages a fill
+    should bring at least.
     """
 
     def __init__(
@@ -59,6 +69,7 @@ class FastCache:
         ttl: float,
         limit: int,
         jitter: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
         name: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         """`name` gives marks and leases names that nobody else's has."""
@@ -68,30 +79,39 @@ class FastCache:
         self._ttl = ttl
         self._jitter = jitter
         self._name = name
+        self._clock = clock
         self._epoch: str | None = None
-        self._is_trusted = False
+        self._trusted_until = 0.0
         self.doubts = 0
         """How often there was a doubt."""
 
     @property
     def is_trusted(self) -> bool:
         """Whether what Redis holds may be shown."""
-        return self._is_trusted
+        return self._clock() < self._trusted_until
 
-    def trust(self, epoch: str, doubts: int) -> None:
-        """What Redis holds of this epoch may be shown, if there was no doubt since so many."""
+    def look(self) -> Look:
+        """How things stand before a look at the outbox."""
+        return Look(self.doubts, self._clock())
+
+    def trust(self, epoch: str, look: Look) -> None:
+        """What Redis holds of this epoch may be shown for a while, after a look that found nothing.
+
+        Unless there was a doubt since it began.
+        """
         self._epoch = epoch
-        self._is_trusted = self.doubts == doubts
+        if self.doubts == look.doubts:
+            self._trusted_until = look.began_at + FRESH_SECONDS
 
     def doubt(self, epoch: str | None = None) -> None:
         """Redis may have missed something. What is written goes to `epoch` meanwhile."""
         self.doubts += 1
-        self._epoch, self._is_trusted = epoch or self._epoch, False
+        self._epoch, self._trusted_until = epoch or self._epoch, 0.0
 
     def read(self, conversation_id: UUID, owner: str, limit: int) -> CachedMessages | Lease | None:
         """The newest `limit` messages; else the lease to fill them, if anybody may now."""
         epoch = self._epoch
-        if epoch is None or not self._is_trusted:
+        if epoch is None or not self.is_trusted:
             self._missed(Miss.DOUBTED)
             return None
         found = self._fence.read(epoch, conversation_id, nonce := self._name())
@@ -128,15 +148,21 @@ class FastCache:
             self.doubt()
         return Begun(epoch, token, owner, dict.fromkeys(ids), is_doubtful=not is_gone)
 
-    def end(self, begun: Begun, written: Mapping[UUID, Written]) -> None:
-        """Lets what was committed be shown; what is not named stays as it was."""
+    def end(self, begun: Begun, written: Mapping[UUID, Written]) -> bool:
+        """Lets what was committed be shown; what is not named stays as it was.
+
+        False when Redis did not hear of it: it may have lost the mark, too.
+        """
+        if not begun.frames:
+            return True
         endings = {
             it: self._ending(begun.owner, it, frame, written.get(it))
             for it, frame in begun.frames.items()
         }
-        is_told = begun.epoch and endings and self._tell(begun.epoch, begun.token, endings)
-        if begun.is_doubtful and not is_told:
-            self.doubt()  # once more: the note is there only now
+        is_heard = begun.epoch is not None and self._tell(begun.epoch, begun.token, endings)
+        if not is_heard:
+            self.doubt()
+        return is_heard
 
     def relay(self, epoch: str, versions: Mapping[UUID, int | None]) -> bool:
         """Tells Redis what it may have missed: conversations' versions, None: gone.
@@ -144,7 +170,7 @@ class FastCache:
         Whether it heard.
         """
         endings = {it: Ending(GONE if v is None else v) for it, v in versions.items()}
-        return not endings or self._tell(epoch, "-", endings)
+        return self._tell(epoch, "-", endings)
 
     def forget(self, conversation_ids: Collection[UUID]) -> None:
         """Removes the values of conversations that are no more."""
@@ -198,6 +224,7 @@ class FastCache:
         return Ending(version, spliced(frame, written, stamp=stamp, limit=self.limit))
 
     def _tell(self, epoch: str, token: str, endings: Mapping[UUID, Ending]) -> bool:
+        """Whether Redis heard of all endings."""
         outcomes = self._fence.end(epoch, token, endings, ttl_ms=self._lifetime())
         if isinstance(outcomes, Failure):
             self._client.counts.add("write", "failed")

@@ -58,8 +58,8 @@ class FastCopies:
         self.upkeep.start_soon()
         return self.cache.begin(owner, conversation_ids, is_told=is_told)
 
-    def end(self, begun: Begun, written: Mapping[UUID, Written]) -> None:
-        self.cache.end(begun, written)
+    def end(self, begun: Begun, written: Mapping[UUID, Written]) -> bool:
+        return self.cache.end(begun, written)
 
     def forget(self, *conversation_ids: UUID) -> None:
         self.cache.forget(conversation_ids)
@@ -80,9 +80,10 @@ class StrictCopies(NoGuard):
         found = self._cache.read(conversation_id, owner, version=version, rev=rev, limit=count)
         return found or self._cache.fill
 
-    def end(self, _begun: Any, written: Mapping[UUID, Written], /) -> None:
+    def end(self, _begun: Any, written: Mapping[UUID, Written], /) -> bool:
         """What was taken out of a conversation must not lie in Redis any longer."""
         self.forget(*(it for it, after in written.items() if after.record is None))
+        return True
 
     def forget(self, *conversation_ids: UUID) -> None:
         if conversation_ids:

@@ -44,6 +44,16 @@ AS $$
         LEFT JOIN conversations c ON c.id = o.conversation_id
 $$
 """
+# Whoever serves copies has found the outbox empty within less than so many seconds.
+KNOWN = """
+CREATE FUNCTION parley_changes_are_known(seconds double precision) RETURNS boolean
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM cache_outbox
+        WHERE created_at < clock_timestamp() - make_interval(secs => seconds))
+$$
+"""
 FORGET = """
 CREATE FUNCTION parley_forget_changes(notes uuid[]) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
@@ -69,6 +79,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION parley_note_deleted()
 FUNCTIONS = {
     "parley_note_changes(uuid[])": NOTE,
     "parley_cache_standing(integer)": STANDING,
+    "parley_changes_are_known(double precision)": KNOWN,
     "parley_forget_changes(uuid[])": FORGET,
 }
 

@@ -17,7 +17,7 @@ from tests.resuming import AFTER, BEFORE, heard_elsewhere
 from tests.streams import until
 from tests.tabs import open_tabs
 
-FOLLOWED = 8.0
+FOLLOWED = 30.0
 """Seconds until a successor is found and followed, on a busy machine."""
 
 

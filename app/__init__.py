@@ -10,7 +10,7 @@
 from flask import Flask
 from flask_migrate import Migrate
 
-from .cli.cache import cache
+from .cli.cache import cache as cache_commands  # `app.cache` is a package
 from .cli.conversations import conversations
 from .cli.stats import stats
 from .cli.tokens import tokens
@@ -70,7 +70,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or Settings.from_environ()
     configure_logs(settings)
     app = Parley(settings=settings).application()
-    app.cli.add_command(cache)
+    app.cli.add_command(cache_commands)
     app.cli.add_command(conversations)
     app.cli.add_command(stats)
     app.cli.add_command(tokens)

@@ -1,14 +1,16 @@
 """What sessions changed is announced: after the commit, and whoever changed it."""
 
 from itertools import product
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
 from app.database import Database
-from app.errors import RecordNotFoundError, UnavailableError
+from app.errors import RecordNotFoundError, UnavailableError, UnguardedError
+from app.repositories.appending import NewMessage
 from app.repositories.conversations import ConversationRepository
+from app.repositories.messages import MessageRepository
 from tests.api.routes import ROUTES
 from tests.api.stories import Story, call_from_home, caller
 
@@ -50,6 +52,15 @@ def rename(session, conversation_id):
     session.changed(conversation_id)
 
 
+def append(session, conversation_id):
+    MessageRepository(session).append(
+        UUID(conversation_id),
+        [NewMessage(id=uuid4(), role="user", content="And now?")],
+        title=None,
+        preview="And now?",
+    )
+
+
 def test_a_change_is_announced_when_others_can_see_it(database, rows, email, conversation_id):
     seen = []
     database.when_changed(
@@ -62,8 +73,10 @@ def test_a_change_is_announced_when_others_can_see_it(database, rows, email, con
         assert seen == []
     assert seen == [[email, "New"]]
     with database.statement(email) as session:
-        rename(session, conversation_id)
+        append(session, conversation_id)
     assert seen == [[email, "New"]] * 2
+    with pytest.raises(UnguardedError), database.statement(email) as session:
+        session.changed(conversation_id)
 
 
 def done(work, owner, *deeds):
@@ -93,15 +106,14 @@ def test_what_is_not_committed_is_not_announced(
         done(database.transaction, email, change, fail)
     with pytest.raises(UnavailableError):
         done(database.transaction, email, change, lose_connection)
-    for work in (database.transaction, database.statement):
-        with pytest.raises(IntegrityError):
-            done(work, email, break_a_rule)
+    with pytest.raises(IntegrityError):
+        done(database.transaction, email, break_a_rule)
     assert announced == []
     assert rows.run(_TITLE, conversation_id=conversation_id)[0].title == "Hello"
 
     with pytest.raises(RecordNotFoundError):
-        done(database.statement, email, change, fail)
-    assert announced == [(email, {conversation_id})], "a statement by itself has taken effect"
+        done(database.statement, email, lambda session: append(session, conversation_id), fail)
+    assert announced == [(email, {UUID(conversation_id)})], "a statement by itself has taken effect"
 
 
 def test_who_only_reads_announces_nothing_and_many_changes_are_announced_once(

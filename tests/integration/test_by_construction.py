@@ -16,6 +16,7 @@ from app.database import Database, OperationSession, OwnedSession
 from app.errors import MissingOwnerError, ParleyError
 from app.repositories.base import Repository
 from app.repositories.migrations import applied_migration
+from app.repositories.outbox import forget, standing
 from app.repositories.runs import claim_expired, keep
 from app.repositories.stats import active_conversations, all_questions, sees_all_users
 from app.repositories.trash import count_purgeable, purge_trash
@@ -44,6 +45,8 @@ OWNERS = {
 OWNERLESS = {
     "ActivityService.close": "ends a thread",
     "ActivityService.conversations": "a number of all users together, for operators",
+    "CacheService.verify": "operators' check of all copies; tells ids and numbers alone",
+    "CacheService.warm": "an operator has copies made, each read as its owner; tells numbers alone",
     "HealthService.check": "reads no user's table",
     "HistoryService.forget": "drops what a cache holds; shows nothing",
     "LedgerService.report": "operators' numbers of all users, which no request can ask for",
@@ -55,6 +58,10 @@ OWNERLESS = {
     "TokenService.issue": "signs; reads no rows",
     "TokenService.issue_visitor": "signs; reads no rows",
     "TokenService.verify": "is what finds out who asks",
+    "UpkeepService.close": "ends a thread",
+    "UpkeepService.look": "delivers which conversations changed: their ids and revisions alone",
+    "UpkeepService.start": "starts a thread that looks",
+    "UpkeepService.start_soon": "starts a thread that looks",
     "VerificationService.verify": "operators' check of all users; tells ids and numbers alone",
 }
 
@@ -145,6 +152,7 @@ def instances(service, found):
 @pytest.fixture(scope="module")
 def working(parley):
     """The application's own services, by the names of their classes."""
+    parley._upkeep.start()
     found = {}
     for name in parley.services.__dataclass_fields__:
         instances(getattr(parley.services, name), found)
@@ -260,7 +268,8 @@ def test_a_session_without_an_owner_is_a_type_error_too():
     for kind in repository_kinds():
         assert get_type_hints(kind.__init__)["session"] is OwnedSession
     operations = (applied_migration, claim_expired, keep, all_questions, sees_all_users)
-    for function in (*operations, active_conversations, count_purgeable, purge_trash):
+    operations += (active_conversations, count_purgeable, purge_trash, standing, forget)
+    for function in operations:
         assert get_type_hints(function)["session"] is OperationSession
     assert get_type_hints(Database.statement)["owner"] is str
 

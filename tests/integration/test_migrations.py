@@ -1,6 +1,7 @@
 """Migrations on a database of their own: up, down and up again, with rows in it."""
 
 import dataclasses
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import flask_migrate
@@ -94,12 +95,16 @@ def test_models_and_migrations_do_not_drift(empty):
     with empty.app_context():
         flask_migrate.upgrade()
     engine = create_engine(empty.extensions["parley"].operations.owner_url())
-    with engine.connect() as connection:
-        context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "compare_server_default": True}
-        )
+    opts = {"compare_type": True, "compare_server_default": True, "include_name": _has_model}
+    with closing(engine.connect()) as connection:
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, empty.extensions["parley"].metadata) == []
     engine.dispose()
+
+
+def _has_model(name, kind, _parents):
+    """The outbox is worked by its functions alone."""
+    return (kind, name) != ("table", "cache_outbox")
 
 
 def test_a_database_without_migrations_is_not_ready(empty):

@@ -288,11 +288,17 @@ def test_one_look_of_the_reaper_ends_all_that_a_dead_worker_left(make_app, email
     gate.open()
 
 
+def finished(session, asked, ending, *, attempt):
+    run = asked.run
+    repository = RunRepository(session)
+    return repository.finish(run.conversation_id, run.id, attempt, log_id=new_id(), ending=ending)
+
+
 def test_a_reaper_that_was_overtaken_changes_nothing(asked, database, email):
     asked.change_run("attempt = 7")
     ending = Ending(status="interrupted", content="stale", preview="", search_words="")
     with database.statement(email) as session:
-        assert RunRepository(session).finish(asked.run.id, 6, new_id(), ending) is None
+        assert finished(session, asked, ending, attempt=6) is None
     stale = Chunk(asked.run.id, email, 6, 99, "stale")
     assert leases(database, stale) == {asked.run.id: "lost"}
     assert asked.message.content == ""
@@ -334,7 +340,7 @@ def test_nobody_elses_run_can_be_renewed_ended_or_read(asked, database, email):
     with database.statement("mallory@example.com") as session:
         repository = RunRepository(session)
         conversation_id, message_id = asked.run.conversation_id, asked.run.message_id
-        assert repository.finish(asked.run.id, 1, new_id(), ending) is None
+        assert finished(session, asked, ending, attempt=1) is None
         assert repository.text_so_far(asked.run.id) == ""
         assert repository.text_of(conversation_id, message_id) == ""
         assert repository.live(conversation_id) == []
@@ -371,8 +377,8 @@ def test_an_answer_is_stored_when_the_reply_to_storing_it_gets_lost(
     """The statement takes effect, its reply never comes: the second try finds what it did."""
     finish, lost = RunRepository.finish, []
 
-    def mumbling(self, *arguments):
-        row = finish(self, *arguments)
+    def mumbling(self, *arguments, **named):
+        row = finish(self, *arguments, **named)
         if not lost:
             lost.append(row)
             raise UnavailableError

@@ -44,6 +44,15 @@ def test_every_fault_is_reported_at_once_by_name():
     assert "DB_POOL_SIZE: must be a number." in str(raised.value)
 
 
+def test_how_redis_caches_can_be_chosen():
+    redis = GOOD | {"REDIS_URL": "redis://cache"}
+    assert Settings.from_environ(redis).cache_mode == "fast"
+    assert Settings.from_environ(redis | {"CACHE_MODE": "strict"}).cache_mode == "strict"
+    assert not Settings.from_environ(redis | {"CACHE_MODE": "off"}).uses_redis
+    assert not Settings.from_environ(redis | {"ENABLE_REDIS_CACHE": "false"}).uses_redis
+    assert "CACHE_MODE" in faults_of(CACHE_MODE="sometimes")
+
+
 def test_a_file_that_is_not_there_is_a_fault_of_the_variable_that_names_it():
     assert "OPENAI_API_KEY_FILE" in faults_of(OPENAI_API_KEY_FILE="/nowhere/key")
 

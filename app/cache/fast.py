@@ -114,12 +114,12 @@ class FastCache:
         if epoch is None or not self.is_trusted:
             self._missed(Miss.DOUBTED)
             return None
-        found = self._fence.read(epoch, conversation_id, nonce := self._name())
+        found = self._fence.read(epoch, conversation_id, self._name)
         if isinstance(found, bytes):
             return self._judged(found, epoch, conversation_id, owner, limit)
         if isinstance(found, Leased):
             self._missed(Miss.ABSENT if found.nonce else Miss.MARKED)
-            return Lease(epoch, nonce) if found.nonce else None
+            return Lease(epoch, found.nonce) if found.nonce else None
         self._failed(found, epoch, conversation_id)
         return None
 

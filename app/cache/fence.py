@@ -4,7 +4,7 @@ The steps of docs/cache-strategy.md, one script each. Every method is bounded in
 nothing; a Failure says that Redis may or may not have heard of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -67,8 +67,13 @@ class Fence:
         replies = self._run(END, epoch, arguments)
         return replies if isinstance(replies, Failure) else [_word(it) for it in replies]
 
-    def read(self, epoch: str, conversation_id: UUID, nonce: str) -> bytes | Leased | Failure:
-        """What `value_in` takes; or the lease to fill it, unless a writer is about to commit."""
+    def read(
+        self, epoch: str, conversation_id: UUID, name: Callable[[], str]
+    ) -> bytes | Leased | Failure:
+        """What `value_in` takes; or the lease to fill it, unless a writer is about to commit.
+
+        `name` gives the lease a name that nobody else's has.
+        """
         key = key_of(epoch, conversation_id)
         found = self._client.get(key, max_bytes=MAX_BYTES + _HEAD_BYTES)
         if isinstance(found, Failure):
@@ -76,7 +81,7 @@ class Fence:
         if found and found[:1] != _STATE:
             return found
         lifetimes = (LEASE_SECONDS * 1000, FLOOR_SECONDS * 1000)
-        arguments = (nonce, *lifetimes, MAX_BYTES + _HEAD_BYTES)
+        arguments = (nonce := name(), *lifetimes, MAX_BYTES + _HEAD_BYTES)
         replies = self._run(READ, epoch, {conversation_id: arguments})
         if isinstance(replies, Failure):
             return replies

@@ -37,7 +37,7 @@ def unless_known(view: Callable[..., Response]) -> Callable[..., Response]:
 
     @wraps(view)
     def answer(*args: Any, conversation_id: str, **kwargs: Any) -> Response:
-        if request.if_none_match:
+        if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match:
             revision = _state(conversation_id, **kwargs)
             if request.if_none_match.contains_weak(revision.tag):
                 return tagged(Response(status=304), revision)

@@ -13,7 +13,7 @@ _PREFLIGHT_SECONDS = "600"
 
 def share(response: Response) -> Response:
     """Lets a page of a listed origin read the answer; to OPTIONS, says what it may send."""
-    origins = current_app.extensions["parley"].settings.cors_origins
+    origins: tuple[str, ...] = current_app.extensions["parley"].settings.cors_origins
     if not origins:
         return response
     response.vary.add("Origin")

@@ -9,7 +9,8 @@ from functools import cache
 from typing import Any, cast
 
 import structlog
-from flask import Request, Response, current_app, request
+from flask import Request, Response, current_app
+from flask import request as flask_request
 
 from .. import metrics
 from ..ids import new_id
@@ -20,6 +21,7 @@ log = structlog.get_logger("parley.request")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PARAMETER = re.compile(r"<(?:[^<>]*:)?(\w+)>")
 _ID, _STARTED, _LOGGED = "parley.request_id", "parley.started", "parley.logged"
+_PROTECTED = "parley.protected"
 # What browsers may do with an answer that says nothing else about it: nothing.
 _PROTECTION = {
     "Cache-Control": "no-store",
@@ -29,6 +31,7 @@ _PROTECTION = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+_NAMES = frozenset(name.lower() for name in _PROTECTION)
 _YEAR = 31_536_000  # seconds
 # What else a client calls a method is its own word: it must not become a label.
 _METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
@@ -36,19 +39,21 @@ _METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 
 def current_request() -> Request:
     """The request itself: each look through Flask's `request` costs a look-up of its own."""
-    return cast(Request, cast(Any, request)._get_current_object())
+    return cast(Request, cast(Any, flask_request)._get_current_object())
 
 
 def request_id() -> str:
     """This request's id: its sender's, if that is a plain one, else a new one."""
-    if _ID not in request.environ:
-        given = request.headers.get("X-Request-Id", "")
-        request.environ[_ID] = given if _REQUEST_ID.fullmatch(given) else str(new_id())
-    return cast(str, request.environ[_ID])
+    environ = current_request().environ
+    if _ID not in environ:
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        environ[_ID] = given if _REQUEST_ID.fullmatch(given) else str(new_id())
+    return cast(str, environ[_ID])
 
 
 def start_request() -> None:
     """Gives the request an id, starts its clock and bounds its body."""
+    request = current_request()
     request.environ[_LOGGED] = structlog.contextvars.bind_contextvars(request_id=request_id())
     request.environ[_STARTED] = time.perf_counter()
     metrics.work.set(_described(request.url_rule.rule) if request.url_rule else "none")
@@ -60,22 +65,28 @@ def finish_request(response: Response) -> Response:
 
     A host's hook that answers or fails before us leaves nothing to log.
     """
+    request = current_request()
     if _ID not in request.environ:
         return response
-    response.headers["X-Request-Id"] = request_id()
+    response.headers["X-Request-Id"] = request.environ[_ID]
     protect(response)
     if _STARTED in request.environ:
-        _tell(response.status_code, time.perf_counter() - request.environ[_STARTED])
+        _tell(request, response.status_code, time.perf_counter() - request.environ[_STARTED])
         structlog.contextvars.reset_contextvars(**request.environ.pop(_LOGGED))
-        response.call_on_close(lambda: metrics.work.set(metrics.BACKGROUND))
+        response.call_on_close(_at_rest)
     return response
 
 
-def _tell(status: int, seconds: float) -> None:
+def _at_rest() -> None:
+    metrics.work.set(metrics.BACKGROUND)
+
+
+def _tell(request: Request, status: int, seconds: float) -> None:
+    rule = request.url_rule.rule if request.url_rule else None
     log.info(
         "request",
         method=request.method,
-        route=request.url_rule.rule if request.url_rule else None,
+        route=rule,
         status=status,
         duration_ms=round(seconds * 1000, 1),
     )
@@ -92,13 +103,17 @@ def _described(rule: str) -> str:
 
 def protect(response: Response) -> Response:
     """Says what browsers, and which pages, may do with the answer. Twice is as good as once."""
-    for name, value in _PROTECTION.items():
-        response.headers.setdefault(name, value)
+    if _PROTECTED in vars(response):
+        return response
+    vars(response)[_PROTECTED] = True
+    said = _NAMES.intersection(name.lower() for name, _ in response.headers)
+    missing = {name: it for name, it in _PROTECTION.items() if name.lower() not in said}
+    response.headers.extend(missing if said else _PROTECTION)
     return share(response)
 
 
 def insist_on_tls(response: Response) -> Response:
     """After an answer over TLS, browsers come to this host over nothing else (RFC 6797)."""
-    if request.is_secure:
+    if flask_request.is_secure:
         response.headers["Strict-Transport-Security"] = f"max-age={_YEAR}"
     return response

@@ -34,6 +34,7 @@ from .responders.base import (
     ToolResult,
     Usage,
 )
+from .responders.cached import cached
 from .responders.tools import Findings, Tool, ToolError
 from .settings import Settings
 
@@ -57,6 +58,7 @@ __all__ = [
     "ToolError",
     "ToolResult",
     "Usage",
+    "cached",
     "create_app",
 ]
 

@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 from .cache.changes import ChangeHub
 from .cache.client import RedisClient
 from .cache.messages import MessageCache
+from .cache.results import ResultCache
 from .database import Database
 from .logs import join_logs
 from .middleware.limits import RateClass, RateLimits
@@ -83,6 +84,7 @@ class Composition:
         self.settings = settings
         self.database = Database.from_settings(settings)
         self.redis = RedisClient(settings.redis_url or _NO_REDIS)
+        self._results = ResultCache(self.redis, enabled=settings.uses_redis)
         self.rate_limits = _rate_limits(settings)
         self._provider_keys = _provider_keys(settings)
         self.changes = self._hub()
@@ -100,6 +102,13 @@ class Composition:
         self.runner.start()
         if self._provider_keys:
             self._provider_keys.refresh()
+
+    def invalidate(self, *tags: str) -> bool:
+        """Forgets what responders cached under any of these tags (see `cached`).
+
+        False: Redis did not confirm it. Then what stood there may be used until its time is over.
+        """
+        return self._results.invalidate(*tags)
 
     def end_soon(self) -> None:
         """Lets answers come to their end because the process was asked to end; see `drain`.
@@ -180,6 +189,7 @@ class Composition:
                 store.history,
                 max_history=settings.max_history,
                 max_history_tokens=settings.max_history_tokens,
+                results=self._results,
             ),
             answers=answers,
             runs=streaming.runs,

@@ -35,6 +35,7 @@ from .responders.base import (
     ToolResult,
     Usage,
 )
+from .responders.cached import cached
 from .responders.tools import Findings, Tool, ToolError
 from .settings import Settings
 
@@ -58,6 +59,7 @@ __all__ = [
     "ToolError",
     "ToolResult",
     "Usage",
+    "cached",
     "create_app",
 ]
 

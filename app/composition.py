@@ -10,6 +10,7 @@ from .cache.changes import ChangeHub
 from .cache.client import RedisClient
 from .cache.fast import FastCache
 from .cache.messages import MessageCache
+from .cache.results import ResultCache
 from .database import Database
 from .logs import join_logs
 from .middleware.limits import RateClass, RateLimits
@@ -87,6 +88,7 @@ class Composition:
         self.settings = settings
         self.database = Database.from_settings(settings)
         self.redis = RedisClient(settings.redis_url or _NO_REDIS)
+        self._results = ResultCache(self.redis, enabled=settings.uses_redis)
         self.rate_limits = _rate_limits(settings)
         self._provider_keys = _provider_keys(settings)
         self.changes = self._hub()
@@ -112,6 +114,13 @@ class Composition:
             self._upkeep.start()
         if self._provider_keys:
             self._provider_keys.refresh()
+
+    def invalidate(self, *tags: str) -> bool:
+        """Forgets what responders cached under any of these tags (see `cached`).
+
+        False: Redis did not confirm it. Then what stood there may be used until its time is over.
+        """
+        return self._results.invalidate(*tags)
 
     def end_soon(self) -> None:
         """Lets answers come to their end because the process was asked to end; see `drain`.
@@ -196,6 +205,7 @@ class Composition:
                 store.history,
                 max_history=settings.max_history,
                 max_history_tokens=settings.max_history_tokens,
+                results=self._results,
             ),
             answers=answers,
             runs=streaming.runs,

@@ -43,6 +43,11 @@ class RedisUrl:
     options: Mapping[str, Any]
     sentinel_options: Mapping[str, Any]
 
+    @property
+    def is_replicated(self) -> bool:
+        """Whether a server may be succeeded by one that lacks what it confirmed last."""
+        return self.is_cluster or self.service is not None
+
 
 def read_redis_url(url: str) -> RedisUrl:
     """What a URL says. ValueError with what is wrong, which quotes nothing of it."""

@@ -51,6 +51,8 @@ _REASONS: tuple[tuple[type[Exception], Failure], ...] = (
     (OSError, Failure.CONNECTION),
 )
 
+_IN_A_PIPELINE = "caused error: "
+"""After which redis-py says what Redis said."""
 # Redis is well and answered at once; it was this key or this kind of command that it refused.
 _ANSWERED = {Failure.WRONG_TYPE, Failure.FULL, Failure.READ_ONLY, Failure.NO_SCRIPT}
 
@@ -102,6 +104,7 @@ class RedisClient:
             connect_timeout=connect_timeout,
         )
         self._execute: Callable[..., object] = self._servers.execute
+        self._send_all: Callable[..., list[Any]] = self._servers.execute_all
 
     def get(self, key: str, *, max_bytes: int) -> bytes | Failure:
         """The string at `key`, b"" when there is none; at most `max_bytes` + 1 bytes of it."""
@@ -124,7 +127,7 @@ class RedisClient:
 
     def ask_all(self, *commands: Command) -> list[Any] | Failure:
         """The replies to commands that are sent at once; a Failure if one of them was refused."""
-        return cast(list[Any] | Failure, self._guarded(lambda: self._servers.execute_all(commands)))
+        return cast(list[Any] | Failure, self._guarded(lambda: self._send_all(commands)))
 
     def together(self, keys: Iterable[str]) -> list[list[str]]:
         """Keys in groups of which each may stand in one command: all of them, but on a Cluster."""
@@ -217,6 +220,7 @@ def _sha1(script: str) -> str:
 
 
 def _reason(error: Exception) -> Failure:
-    if isinstance(error, exceptions.ResponseError) and str(error).startswith("WRONGTYPE"):
+    said = str(error).rpartition(_IN_A_PIPELINE)[2]
+    if isinstance(error, exceptions.ResponseError) and said.startswith("WRONGTYPE"):
         return Failure.WRONG_TYPE
     return next((why for kind, why in _REASONS if isinstance(error, kind)), Failure.PROTOCOL)

@@ -29,7 +29,7 @@ REFRESH_SECONDS = 0.5
 
 
 class Cluster:
-    """A command has one key; PUBLISH, PING and what has none go to any node.
+    """A command has one key, or several of one slot; what has none goes to the masters by turns.
 
     A pipeline is carried out by the nodes apart from each other: when it fails, any part of it may
     have been carried out. A node that keeps failing is left alone for a second.
@@ -45,6 +45,7 @@ class Cluster:
         self._refreshes_at = 0.0
         self._is_outdated = False
         self._turns = count()
+        self._newcomers: dict[str, ClusterNode] = {}
         self._breakers: dict[str, Breaker] = {}
         self.execute: Callable[..., Any] = lambda *command: self.execute_all([command])[0]
         self.commands: CoreCommands = _Commands(self)
@@ -55,6 +56,8 @@ class Cluster:
         try:
             sent = [Sent(command, self._owner(manager, command)) for command in commands]
             self._send(manager, sent)
+        except exceptions.MaxConnectionsError:  # it says nothing about the nodes
+            raise
         except AWAY:
             self._refresh(manager)
             raise
@@ -89,8 +92,8 @@ class Cluster:
 
     def disconnect(self, *, inuse_connections: bool = True) -> None:
         """Closes all connections, or those that are idle."""
-        nodes = list(self._manager.nodes_cache.values()) if self._manager else []
-        for node in nodes:
+        known = list(self._manager.nodes_cache.values()) if self._manager else []
+        for node in [*known, *self._newcomers.values()]:
             if node.redis_connection:
                 node.redis_connection.connection_pool.disconnect(inuse_connections)
 
@@ -112,14 +115,17 @@ class Cluster:
         """Follows MOVED, which is to be remembered, or ASK, which holds this once."""
         to = sent.reply
         to.host = to.host or sent.node.host  # a node may not know its own name
-        node = manager.get_node(to.host, to.port) or _node(to.host, to.port)
-        manager.nodes_cache.setdefault(node.name, node)
-        sent.node = node
         sent.is_asking = not isinstance(to, exceptions.MovedError)
         if not sent.is_asking:
             manager.slots_cache.setdefault(to.slot_id, [])
             manager.move_slot(to)
             self._is_outdated = True  # it is rarely one slot alone
+        sent.node = manager.get_node(to.host, to.port) or self._newcomer(to.host, to.port)
+
+    def _newcomer(self, host: str, port: int) -> ClusterNode:
+        """A node that has no slot yet."""
+        node = _node(host, port)
+        return self._newcomers.setdefault(node.name, node)
 
     def _exchange(self, manager: NodesManager, sent: Sequence[Sent]) -> None:
         """Sends commands to all of their nodes before it reads any reply."""
@@ -150,7 +156,8 @@ class Cluster:
         return masters[next(self._turns) % len(masters)]
 
     def _breaker(self, node: ClusterNode) -> Breaker:
-        return self._breakers.setdefault(node.name, Breaker(name=None))
+        known = self._breakers.get(node.name)
+        return known or self._breakers.setdefault(node.name, Breaker(name=None))
 
     def _nodes(self) -> NodesManager:
         """What is known of the Cluster, asked for first where nothing is."""

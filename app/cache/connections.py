@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
 """How often the Sentinels are asked for the master while nothing seems wrong."""
+REST_SECONDS = 5.0
+"""The same when none of them answers: who asks has to wait for each."""
 
 # What comes may be no RESP at all, and no answer to a Sentinel's or a Cluster's question.
 FAULTS = (
@@ -122,12 +124,14 @@ class MasterPool(SentinelConnectionPool):
         """Asks when it is time to, in one thread; closes idle connections to a former master."""
         if time.monotonic() < self._looks_at or not self._looking.acquire(blocking=False):
             return
+        rest = LOOK_SECONDS
         try:
             self.get_master_address()  # type: ignore[no-untyped-call]
         except exceptions.RedisError:
+            rest = REST_SECONDS
             log.info("sentinels_away")
         finally:
-            self._looks_at = time.monotonic() + LOOK_SECONDS
+            self._looks_at = time.monotonic() + rest
             self._looking.release()
 
 

@@ -9,12 +9,34 @@ from ..transcript import Transcript
 FinishReason = Literal["stop", "length", "content-filter", "tool-calls", "error", "other"]
 
 
+class Found(Protocol):
+    """`value`: what was kept, or None; `marks`: for keeping another, or None: that is of no use."""
+
+    @property
+    def value(self) -> Any: ...
+
+    @property
+    def marks(self) -> Mapping[str, str] | None: ...
+
+
+class Results(Protocol):
+    """Where `cached` keeps results. Nothing of it raises."""
+
+    def find(self, name: str, owner: str | None, tags: Sequence[str]) -> Found: ...
+
+    def keep(
+        self, name: str, owner: str | None, value: bytes, *, marks: Mapping[str, str], ttl: float
+    ) -> bool: ...
+
+    def invalidate(self, *tags: str) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """One question with what a responder may know: nothing in it belongs to anyone else.
 
     `history` holds the turns before the question, oldest first; `filters` are the client's,
-    untouched; `model` is the one the client named, if any.
+    untouched; `model` is the one the client named, if any. `results` is for `cached`.
     """
 
     question: str
@@ -25,6 +47,7 @@ class Prompt:
     model: str | None = None
     dept: str | None = None
     filters: Sequence[Mapping[str, Any]] = ()
+    results: Results | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

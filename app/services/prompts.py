@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..responders.base import Prompt
+from ..responders.base import Prompt, Results
 from ..streaming.events import Started
 from ..streaming.run import Ticket
 from ..transcript import Transcript, Turn
@@ -49,9 +49,16 @@ class PromptService:
     """`max_history` in turns, `max_history_tokens` in (estimated) tokens."""
 
     def __init__(
-        self, history: HistoryService, *, max_history: int, max_history_tokens: int
+        self,
+        history: HistoryService,
+        *,
+        max_history: int,
+        max_history_tokens: int,
+        results: Results | None = None,
     ) -> None:
+        """`results`: where responders keep what they retrieved."""
         self._history = history
+        self._results = results
         self._max_history = max_history
         self._max_history_tokens = max_history_tokens
 
@@ -69,6 +76,7 @@ class PromptService:
                 model=wishes.model or row.model,
                 dept=identity.dept,
                 filters=wishes.filters,
+                results=self._results,
             )
 
         return load

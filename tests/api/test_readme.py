@@ -80,7 +80,7 @@ def test_mounting_takes_at_most_fifteen_lines_which_work(app, environ, email):
 
 
 def test_the_tool_shown_can_be_called(app, environ):
-    (source,) = blocks("python", ROOT / "docs" / "responders.md")
+    _, source = blocks("python", ROOT / "docs" / "responders.md")
     made = {"__name__": __name__}
     exec(source.replace("from parley ", "from app "), made)
     made["parley"].close()
@@ -89,6 +89,28 @@ def test_the_tool_shown_can_be_called(app, environ):
     assert page["text"] == "About cups, for tea"
     with pytest.raises(ToolError):
         made["handbook"].run(prompt, {})
+
+
+def test_the_cached_function_shown_is_called_once_for_each_user(
+    database_urls, environ, monkeypatch, email
+):
+    monkeypatch.setenv("REDIS_URL", database_urls.redis)
+    source, _ = blocks("python", ROOT / "docs" / "responders.md")
+    made = {"__name__": __name__}
+    exec(source.replace("from parley ", "from app "), made)
+    try:
+        http = made["parley"].application().test_client()
+        signed = {"Authorization": f"Bearer {bearer(http.application, email)}"}
+        answers = [
+            http.post("/chat?wire=text", json={"message": "cups"}, headers=signed).text
+            for _ in range(2)
+        ]
+        assert answers[0].startswith("About cups, page 0, for None")
+        assert answers[0] == answers[1]
+        assert made["parley"].redis.counts.snapshot()["result", "hit"] == 1
+        assert made["parley"].invalidate("handbook")
+    finally:
+        made["parley"].close()
 
 
 def test_the_answer_shown_is_the_one_that_a_newcomer_gets(client):

@@ -13,6 +13,7 @@ def test_one_server_is_named_as_redis_py_does():
     url = read_redis_url("redis://ana:p%40ss@cache:7000/3?client_name=parley")
     assert url.addresses == (("cache", 7000),)
     assert (url.is_encrypted, url.is_cluster, url.service) == (False, False, None)
+    assert not url.is_replicated
     login = {"username": "ana", "password": "p@ss"}
     assert url.options == {**login, "db": 3, "client_name": "parley"}
 
@@ -26,6 +27,7 @@ def test_sentinels_are_named_with_their_service_and_a_database():
     assert url.addresses == (("one", 26379), ("two", 5000), ("::1", 26380))
     assert (url.service, url.is_cluster, url.is_encrypted) == ("chats", False, False)
     assert url.options == {"password": "pw", "db": 2}
+    assert url.is_replicated
 
 
 def test_sentinels_have_a_password_of_their_own_or_none():
@@ -40,6 +42,7 @@ def test_a_cluster_is_named_by_any_of_its_nodes():
     url = read_redis_url("rediss+cluster://ana:pw@one:7000,two/?ssl_ca_certs=/ca.pem")
     assert url.addresses == (("one", 7000), ("two", 6379))
     assert (url.service, url.is_cluster, url.is_encrypted) == (None, True, True)
+    assert url.is_replicated
     assert url.options == {"username": "ana", "password": "pw", "ssl_ca_certs": "/ca.pem"}
 
 

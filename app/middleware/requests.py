@@ -31,7 +31,6 @@ _PROTECTION = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-_NAMES = frozenset(name.lower() for name in _PROTECTION)
 _YEAR = 31_536_000  # seconds
 # What else a client calls a method is its own word: it must not become a label.
 _METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
@@ -92,7 +91,7 @@ def _tell(request: Request, status: int, seconds: float) -> None:
     )
     method = request.method if request.method in _METHODS else "other"
     kind = f"{status // 100}xx"
-    metrics.request_seconds.labels(method, metrics.work.get(), kind).observe(seconds)
+    metrics.of_requests(method, metrics.work.get(), kind).observe(seconds)
 
 
 @cache
@@ -106,9 +105,10 @@ def protect(response: Response) -> Response:
     if _PROTECTED in vars(response):
         return response
     vars(response)[_PROTECTED] = True
-    said = _NAMES.intersection(name.lower() for name, _ in response.headers)
-    missing = {name: it for name, it in _PROTECTION.items() if name.lower() not in said}
-    response.headers.extend(missing if said else _PROTECTION)
+    said = {name.lower() for name, _ in response.headers}
+    response.headers[len(response.headers) :] = [
+        (name, value) for name, value in _PROTECTION.items() if name.lower() not in said
+    ]
     return share(response)
 
 

@@ -5,6 +5,7 @@ What is kept of a request stands in its WSGI environment: `g` is the host's.
 
 import re
 import time
+from collections.abc import Callable
 from functools import cache
 from typing import Any, cast
 
@@ -36,9 +37,8 @@ _YEAR = 31_536_000  # seconds
 _METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 
 
-def current_request() -> Request:
-    """The request itself: each look through Flask's `request` costs a look-up of its own."""
-    return cast(Request, cast(Any, flask_request)._get_current_object())
+current_request: Callable[[], Request] = cast(Any, flask_request)._get_current_object
+"""The request itself: each look through Flask's `request` costs a look-up of its own."""
 
 
 def request_id() -> str:
@@ -114,6 +114,6 @@ def protect(response: Response) -> Response:
 
 def insist_on_tls(response: Response) -> Response:
     """After an answer over TLS, browsers come to this host over nothing else (RFC 6797)."""
-    if flask_request.is_secure:
+    if current_request().is_secure:
         response.headers["Strict-Transport-Security"] = f"max-age={_YEAR}"
     return response

@@ -17,6 +17,9 @@ _SHARED: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+_LEVELS = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
+_LEVELS["exception"] = logging.ERROR
+_as_record = structlog.stdlib.ProcessorFormatter.wrap_for_formatter
 _PLAIN = structlog.processors.KeyValueRenderer(key_order=["event"])
 
 
@@ -38,15 +41,56 @@ class _JsonLines(structlog.stdlib.ProcessorFormatter):
         return super().format(record)
 
 
+class ShortWay:
+    """Hands an event to the one handler that hears it, without the record that logging would make.
+
+    A record costs more than all else about a line. Whoever else listens, filters or formats gets
+    one all the same, and so does an event that is no plain JSON.
+    """
+
+    def __init__(self, handler: "logging.StreamHandler[Any]") -> None:
+        """`handler` writes JSON."""
+        self._handler = handler
+        self._formatter = handler.formatter
+
+    def __call__(self, logger: logging.Logger, name: str, event: Any) -> Any:
+        if not self._is_alone(logger):
+            return _as_record(logger, name, event)
+        if logger.isEnabledFor(_LEVELS[name]):
+            try:
+                self._write(json.dumps(event))
+            except (TypeError, ValueError, OSError):  # no JSON, or nobody to write to
+                return _as_record(logger, name, event)
+        raise structlog.DropEvent
+
+    def _is_alone(self, logger: logging.Logger) -> bool:
+        handler = self._handler
+        if logger.filters or handler.filters or handler.formatter is not self._formatter:
+            return False
+        source: logging.Logger | None = logger
+        while source and source.propagate and source.parent and not source.handlers:
+            source = source.parent
+        return source is logging.root and source.handlers == [handler]
+
+    def _write(self, line: str) -> None:
+        self._handler.acquire()
+        try:
+            self._handler.stream.write(f"{line}\n")
+            self._handler.flush()
+        finally:
+            self._handler.release()
+
+
 def configure_logs(settings: Settings) -> None:
     """Sends everything to stdout, or to LOG_FILE (rotated), as JSON or as text."""
+    handler = _handler(settings)
     structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*_SHARED, _last_step(handler)],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(handlers=[_handler(settings)], level=settings.log_level, force=True)
+    logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
     for chatty in ("httpx2", "httpcore2", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
@@ -67,6 +111,13 @@ def _handler(settings: Settings) -> logging.Handler:
         handler = RotatingFileHandler(settings.log_file, maxBytes=50_000_000, backupCount=5)
     handler.setFormatter(_JsonLines() if settings.log_format == "json" else _text_lines(settings))
     return handler
+
+
+def _last_step(handler: logging.Handler) -> Any:
+    """What hands events to logging. A file may have to be changed for the next one before."""
+    if type(handler) is logging.StreamHandler and isinstance(handler.formatter, _JsonLines):
+        return ShortWay(handler)
+    return _as_record
 
 
 def _text_lines(settings: Settings) -> logging.Formatter:

@@ -7,6 +7,7 @@ states and words of Parley's, never whose, which or what.
 import os
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -78,6 +79,12 @@ _first_token_seconds = _histogram("first_token_seconds", "Until the model's firs
 _tokens_per_second = _histogram(
     "answer_tokens_per_second", "Of an answer, from its first word to its end.", buckets=_RATES
 )
+
+
+@cache
+def of_requests(method: str, route: str, status: str) -> Histogram:
+    """What `request_seconds` counts for these labels: looked up once, not with each request."""
+    return request_seconds.labels(method, route, status)
 
 
 def run_ended(

@@ -16,7 +16,7 @@ NOT_MODIFIED = {"description": "Nothing has changed since If-None-Match", "heade
 
 def tagged(response: Response, revision: Revision) -> Response:
     """The answer with the ETag of the conversation's state."""
-    response.set_etag(revision.tag)
+    response.headers["ETag"] = f'"{revision.tag}"'
     return response
 
 

@@ -67,8 +67,7 @@ class RateLimits:
         rate = self._rates.get(rate_class)
         if rate is None:
             return
-        # An address may hold the separators of a key, a digest holds none.
-        bucket = (rate_class, sha256(owner.encode()).hexdigest())
+        bucket = (rate_class, owner)
         tally = self._tallies.find(bucket)
         if tally and tally.admit():
             return
@@ -106,7 +105,7 @@ class RateLimits:
         tally = self._tallies.open(bucket, slack)
         self._tell_surplus(limiter)
         if tally.wants_look():
-            tally.looked(rate.amount - limiter.get_window_stats(rate, *bucket).remaining)
+            tally.looked(rate.amount - limiter.get_window_stats(rate, *_key(bucket)).remaining)
             if tally.admit():
                 return None
         return None if _hit(limiter, rate, bucket, tally) else _reset_at(limiter, rate, bucket)
@@ -115,7 +114,7 @@ class RateLimits:
         if surplus := self._tallies.surplus():
             bucket, tally = surplus
             if untold := tally.take():
-                limiter.hit(self._rates[bucket[0]], *bucket, cost=untold)
+                limiter.hit(self._rates[bucket[0]], *_key(bucket), cost=untold)
 
     def _room_in_memory_at(self, rate: RateLimitItem, bucket: Bucket) -> datetime | None:
         # By themselves, hits at the same instant may all be taken back.
@@ -123,12 +122,18 @@ class RateLimits:
             return _room_at(self._in_memory, rate, bucket)
 
 
+def _key(bucket: Bucket) -> tuple[str, str]:
+    """An address may hold the separators of a key, a digest holds none."""
+    rate_class, owner = bucket
+    return rate_class, sha256(owner.encode()).hexdigest()
+
+
 def _room_at(limiter: RateLimiter, rate: RateLimitItem, bucket: Bucket) -> datetime | None:
-    return None if limiter.hit(rate, *bucket) else _reset_at(limiter, rate, bucket)
+    return None if limiter.hit(rate, *_key(bucket)) else _reset_at(limiter, rate, bucket)
 
 
 def _reset_at(limiter: RateLimiter, rate: RateLimitItem, bucket: Bucket) -> datetime:
-    return datetime.fromtimestamp(limiter.get_window_stats(rate, *bucket).reset_time, UTC)
+    return datetime.fromtimestamp(limiter.get_window_stats(rate, *_key(bucket)).reset_time, UTC)
 
 
 def _hit(limiter: RateLimiter, rate: RateLimitItem, bucket: Bucket, tally: Tally) -> bool:
@@ -136,7 +141,7 @@ def _hit(limiter: RateLimiter, rate: RateLimitItem, bucket: Bucket, tally: Tally
     taken, counted = tally.take(), 0
     costs = [taken + 1, 1] if taken else [1]
     try:
-        counted = next((cost for cost in costs if limiter.hit(rate, *bucket, cost=cost)), 0)
+        counted = next((cost for cost in costs if limiter.hit(rate, *_key(bucket), cost=cost)), 0)
     finally:
         tally.settle(taken, counted)
     return counted > 0

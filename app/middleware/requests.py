@@ -5,6 +5,7 @@ What is kept of a request stands in its WSGI environment: `g` is the host's.
 
 import re
 import time
+from collections.abc import Callable
 from functools import cache
 from typing import Any, cast
 
@@ -31,15 +32,13 @@ _PROTECTION = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-_NAMES = frozenset(name.lower() for name in _PROTECTION)
 _YEAR = 31_536_000  # seconds
 # What else a client calls a method is its own word: it must not become a label.
 _METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 
 
-def current_request() -> Request:
-    """The request itself: each look through Flask's `request` costs a look-up of its own."""
-    return cast(Request, cast(Any, flask_request)._get_current_object())
+current_request: Callable[[], Request] = cast(Any, flask_request)._get_current_object
+"""The request itself: each look through Flask's `request` costs a look-up of its own."""
 
 
 def request_id() -> str:
@@ -92,7 +91,7 @@ def _tell(request: Request, status: int, seconds: float) -> None:
     )
     method = request.method if request.method in _METHODS else "other"
     kind = f"{status // 100}xx"
-    metrics.request_seconds.labels(method, metrics.work.get(), kind).observe(seconds)
+    metrics.of_requests(method, metrics.work.get(), kind).observe(seconds)
 
 
 @cache
@@ -106,14 +105,15 @@ def protect(response: Response) -> Response:
     if _PROTECTED in vars(response):
         return response
     vars(response)[_PROTECTED] = True
-    said = _NAMES.intersection(name.lower() for name, _ in response.headers)
-    missing = {name: it for name, it in _PROTECTION.items() if name.lower() not in said}
-    response.headers.extend(missing if said else _PROTECTION)
+    said = {name.lower() for name, _ in response.headers}
+    response.headers[len(response.headers) :] = [
+        (name, value) for name, value in _PROTECTION.items() if name.lower() not in said
+    ]
     return share(response)
 
 
 def insist_on_tls(response: Response) -> Response:
     """After an answer over TLS, browsers come to this host over nothing else (RFC 6797)."""
-    if flask_request.is_secure:
+    if current_request().is_secure:
         response.headers["Strict-Transport-Security"] = f"max-age={_YEAR}"
     return response

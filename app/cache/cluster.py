@@ -83,6 +83,7 @@ class Cluster:
     def pubsub(self) -> PubSub:
         """A connection to any node: the Cluster tells all of them what is published."""
         manager = self._nodes()
+        self._refresh(manager)  # the last connection may have ended with its node
         redis = _redis(manager, self._any(manager))
         return redis.pubsub()  # type: ignore[no-untyped-call,no-any-return]
 
@@ -191,7 +192,8 @@ class Cluster:
         if time.monotonic() < self._refreshes_at or not self._refreshing.acquire(blocking=False):
             return
         try:
-            known = [(node.host, node.port) for node in _masters(manager)]
+            masters = manager.get_nodes_by_server_type("primary")
+            known = [(node.host, node.port) for node in masters]
             manager.initialize(additional_startup_nodes_info=known)
         except FAULTS:
             pass

@@ -7,10 +7,12 @@ from itertools import count
 from uuid import uuid4
 
 import pytest
+import redis
 from redis.cluster import key_slot
 
 from app.cache.client import Failure, RedisClient
 from app.cache.servers import connect
+from app.cache.subscription import Subscription
 from app.middleware.limits import RateLimits
 from tests.client import Client
 from tests.redis_servers import RedisServer, clustered
@@ -186,9 +188,13 @@ def test_a_slot_on_its_way_is_asked_for_where_its_keys_are(servers, client):
 def test_a_killed_node_is_succeeded_and_the_others_go_on(own_servers, workers):
     here, there = workers(own_servers.url)
     places = [here.create(f"Hello {number}")["id"] for number in range(6)]
-    redis = here.app.extensions["parley"].redis
+    cache = here.app.extensions["parley"].redis
+    channel, told = f"tests:{uuid4().hex}", []
+    listening = Subscription(own_servers.url, lambda: {channel}, lambda *it: told.append(it))
+    listening.start()
+    until(lambda: listening.hears(channel))
     keys = a_key_on_each(own_servers)
-    assert all(redis.set(key, b"x", ttl_ms=60_000) for key in keys)
+    assert all(cache.set(key, b"x", ttl_ms=60_000) for key in keys)
     own_servers.servers[0].stop()
     lost, *kept = keys
 
@@ -197,13 +203,15 @@ def test_a_killed_node_is_succeeded_and_the_others_go_on(own_servers, workers):
             for number, place in enumerate(places):
                 assert [it["content"] for it in worker.messages(place)] == [f"Hello {number}"]
         time.sleep(0.05)
-        return redis.set(lost, b"new", ttl_ms=60_000)
+        return cache.set(lost, b"new", ttl_ms=60_000)
 
     until(is_succeeded, seconds=FOLLOWED)
-    assert redis.get(lost, max_bytes=9) == b"new"
-    assert [redis.get(key, max_bytes=9) for key in kept] == [b"x", b"x"]
+    assert cache.get(lost, max_bytes=9) == b"new"
+    assert [cache.get(key, max_bytes=9) for key in kept] == [b"x", b"x"]
     assert own_servers.ask(own_servers.servers[3], "EXISTS", lost) == 1
-    assert redis.ping()
+    assert cache.ping()
+    until(lambda: cache.publish(channel, b"news") and (channel, b"news") in told)
+    listening.close()
 
 
 def test_a_node_that_hangs_costs_little_and_only_its_own_keys(servers, client):
@@ -257,6 +265,17 @@ def test_nobody_queues_for_a_cluster_that_is_away(servers):
             for server in servers.servers:
                 server.resume()
         until(lambda: client.set("tests:back", b"x", ttl_ms=60_000))
+
+
+def test_a_client_that_knows_no_node_any_more_asks_those_in_its_url(servers):
+    """As when it was told of none, by a Cluster that was made anew meanwhile."""
+    nodes, (key, *_) = connect(servers.url), a_key_on_each(servers)
+    assert nodes.execute("SET", key, 1, "PX", 60_000)
+    nodes._manager.nodes_cache, nodes._manager.slots_cache = {}, {}
+    with pytest.raises(redis.ConnectionError):
+        nodes.execute("GET", key)
+    assert nodes.execute("GET", key) == b"1"
+    nodes.disconnect()
 
 
 def test_one_node_of_those_in_the_url_is_enough(servers, tmp_path):

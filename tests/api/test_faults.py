@@ -263,6 +263,11 @@ def assert_unavailable(answer):
     assert "psycopg" not in answer.text
 
 
+def until_copies_are_shown_no_more(client, place):
+    """For a second at most: what is not changed can't be old."""
+    until(lambda: client.get(f"/conversations/{place}").status_code == 503)
+
+
 def test_every_endpoint_of_somebody_is_unavailable_while_postgresql_is_away(connect, cabled, cable):
     client = connect("tests.responders:complete", database_url=cabled)
     anonymous, guarded = client.app.test_client(), 0
@@ -301,6 +306,7 @@ def test_postgresql_may_go_and_come_back_without_a_restart(connect, cabled, cabl
     place = client.create("hello", "there")["id"]
     before = client.messages(place)
     cable.stop()
+    until_copies_are_shown_no_more(client, place)
     for method, path, body in requests_of(place).values():
         with quickly():
             assert_unavailable(client.open(path, method=method, json=body))
@@ -480,6 +486,7 @@ def test_a_crash_of_postgresql_in_the_middle_of_an_answer_loses_nothing(own, own
     response = client.ask("Where?", wire="sse", conversation_id=place)
     until(lambda: rows.run("SELECT 1 FROM run_chunks"))
     own.stop_postgres()
+    until_copies_are_shown_no_more(client, place)
     assert_unavailable(client.get(f"/conversations/{place}"))
     gate.open()
     assert gate.closed.wait(5)

@@ -136,7 +136,7 @@ def test_what_happens_is_counted_where_it_happens(app, client):
     assert grown("first_token_seconds_count") >= 1
     assert grown("request_seconds_count", method="GET", route=route, status="2xx") == 2
     assert grown("request_seconds_count", method="GET", route=route, status="4xx") == 1
-    assert grown("database_query_seconds_count", route=route) >= 3
+    assert grown("database_query_seconds_count", route=f"{route}/messages") >= 1
     assert grown("database_query_seconds_count", route="run") >= 1
     assert grown("cache_events_total", event="read", reason="hit") >= 1
     assert after.value("database_connections_open") >= 1
@@ -147,9 +147,11 @@ def test_redis_away_is_told_as_errors_misses_and_an_open_breaker(make_app, email
     conversation_id = client.create("Hello")["id"]
     before = scraped(client.app)
     for _ in range(5):
+        client.say(conversation_id, "Anybody there?")
         client.messages(conversation_id)
     after = scraped(client.app)
-    for labels in ({"event": "error", "reason": "connection"}, {"event": "read", "reason": "away"}):
+    missed = {"event": "read", "reason": "doubted"}
+    for labels in ({"event": "error", "reason": "connection"}, missed):
         assert after.value("cache_events_total", **labels) > before.value(
             "cache_events_total", **labels
         )

@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from hashlib import sha1
 from itertools import count
 from uuid import uuid4
 
@@ -57,6 +58,20 @@ def a_key_on_each(servers):
 def errors(client):
     counted = client.counts.snapshot()
     return {reason: count for (event, reason), count in counted.items() if event == "error"}
+
+
+def test_one_connection_to_each_node_serves_many_commands(servers, client):
+    keys, masters = a_key_on_each(servers), servers.servers[:3]
+
+    def received():
+        infos = [servers.ask(server, "INFO", "stats") for server in masters]
+        return [info["total_connections_received"] for info in infos]
+
+    assert all(client.set(key, b"x", ttl_ms=60_000) for key in keys)
+    before = received()
+    for _ in range(20):
+        assert all(client.set(key, b"x", ttl_ms=60_000) for key in keys)
+    assert received() == [number + 1 for number in before]  # the connections that ask
 
 
 # What Parley does with it
@@ -305,4 +320,16 @@ def test_libraries_are_given_redis_pys_own_methods(servers):
         assert nodes.commands.incr(key) == 6
     double = nodes.commands.register_script("return redis.call('GET', KEYS[1]) * 2")
     assert [double(keys=[key]) for key in keys] == [12, 12, 12]
+    nodes.disconnect()
+
+
+def test_scripts_of_many_keys_go_in_one_pipeline(servers):
+    nodes, keys = connect(servers.url), a_key_on_each(servers)
+    body = f"return {{KEYS[1], ARGV[1], '{uuid4().hex}'}}"
+    known = sha1(body.encode()).hexdigest()
+    with pytest.raises(redis.exceptions.NoScriptError):
+        nodes.execute("EVALSHA", known, 1, keys[0], "x")
+    told = nodes.execute_all([("EVAL", body, 1, key, "x") for key in keys])
+    assert nodes.execute_all([("EVALSHA", known, 1, key, "x") for key in keys]) == told
+    assert [of_one[0] for of_one in told] == [key.encode() for key in keys]
     nodes.disconnect()

@@ -127,6 +127,15 @@ def test_a_replica_that_was_the_master_makes_the_client_look_again(servers, clie
     assert client.counts.snapshot()["error", "connection"] == 1
 
 
+def test_one_connection_serves_many_commands(servers, client):
+    assert stores(client)()
+    with servers.master.raw() as raw:
+        before = {each["id"] for each in raw.client_list(_type="normal")}
+        for _ in range(20):
+            assert stores(client)()
+        assert {each["id"] for each in raw.client_list(_type="normal")} == before
+
+
 def test_connections_to_former_masters_take_up_no_places(servers):
     """redis-py's own pool would be full after as many errors as it has places."""
     with closing(RedisClient(servers.url, max_connections=2)) as client:

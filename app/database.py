@@ -75,12 +75,15 @@ class _StatementSession(Session):
         self._engine = engine
         self._is_by_itself = engine.get_execution_options() == BY_ITSELF
         self._line: Line | None = None
+        self._is_alone = True
 
     def run(self, statement: str | Statement, values: Mapping[str, Any]) -> list[Any]:
         """The rows of one hand-written statement, in one round trip."""
-        return (self._line or self._taken()).run(statement, values)
+        line = self._line
+        return (line if line and line.is_usable else self._taken()).run(statement, values)
 
     def _taken(self) -> Line:
+        self._let_go()
         if self.in_transaction() or not self._is_by_itself:
             return Line(self._engine, self.connection().connection, self._owner)
         self._line = Line.taken(self._engine, self._owner)
@@ -88,11 +91,13 @@ class _StatementSession(Session):
 
     def connection(self, *args: Any, **kwargs: Any) -> Connection:
         self._let_go()
+        self._is_alone = False
         return super().connection(*args, **kwargs)
 
     def close(self) -> None:
         self._let_go()
-        super().close()
+        if not self._is_alone:  # or there is nothing that a Session would have to end
+            super().close()
 
     def _let_go(self) -> None:
         line, self._line = self._line, None

@@ -71,30 +71,37 @@ def _end_autocommit(connection: Any, _record: object) -> None:
 
 
 class _Backends:
-    """Decides for each new connection whether statements are prepared on it.
-
-    A pooler that gives each transaction another connection of its own would lose them. It shows
-    itself: libpq was told another process than the one that answers.
-    """
+    """Decides for each new connection whether statements are prepared on it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._has_told = False
 
     def note(self, connection: Any, record: Any) -> None:
-        prepares = self._settings.db_prepare and self._is_direct(connection)
-        keep_backend(record, Backend(prepares=prepares, slow_ms=self._settings.db_slow_query_ms))
-
-    def _is_direct(self, connection: Any) -> bool:
         connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()")
-            is_direct: bool = cursor.fetchone() == (connection.info.backend_pid,)
+        prepares = self._settings.db_prepare and self._keeps(connection)
+        backend = Backend(prepares=prepares, slow_ms=self._settings.db_slow_query_ms)
+        backend.look(connection)
         connection.autocommit = False
+        keep_backend(record, backend)
+
+    def _keeps(self, connection: Any) -> bool:
+        is_direct = _is_direct(connection)
         if not (is_direct or self._has_told):
             self._has_told = True
             log.warning("statements_not_prepared", reason="pooler", setting="DB_PREPARE=false")
         return is_direct
+
+
+def _is_direct(connection: Any) -> bool:
+    """Whether what was prepared will be there: no, when a pooler may change what is behind it.
+
+    A pooler shows itself: libpq was told of another process than the one that answers.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        is_direct: bool = cursor.fetchone() == (connection.info.backend_pid,)
+    return is_direct
 
 
 def _send_owner_along(

@@ -3,18 +3,19 @@
 import time
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import psycopg2
 import structlog
+from prometheus_client import Histogram
 from psycopg2.extensions import STATUS_READY
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import PoolProxiedConnection
 
 from . import metrics
-from .statements import OWNER, Statement, with_settings
+from .statements import LOOKED_UP, OWNER, Statement, with_settings
 
 log = structlog.get_logger(__name__)
 
@@ -22,8 +23,13 @@ SET_OWNER = with_settings({}, is_owned=True) + "; "
 
 _BACKEND = "backend"
 _FORGET = "DEALLOCATE ALL; "
-# A plan that was made for another size of its tables does not stay, analysed or not.
-_KEPT_SECONDS = 60.0
+_LOOK_SECONDS = 60.0
+_LARGE_BYTES = 1 << 20
+_LARGE = """
+SELECT relname::text FROM pg_class
+WHERE oid = ANY (ARRAY(SELECT to_regclass(name) FROM unnest(%(names)s) AS name))
+    AND pg_relation_size(oid) >= %(size)s
+"""
 # What is prepared is not there, is there already, or gives other types than it did.
 _STALE = frozenset({"26000", "42P05", "0A000"})
 
@@ -35,20 +41,32 @@ class Backend:
         self.prepares, self.slow_ms = prepares, slow_ms
         self._known: set[str] = set()
         self._is_sure = True
-        self._since = time.monotonic()
+        self._large: frozenset[str] = frozenset()
+        self._looked_at = float("-inf")
+
+    def look(self, connection: Any) -> None:
+        """Finds out, once a minute, which tables are large enough to keep plans for them."""
+        if not self.prepares or time.monotonic() - self._looked_at < _LOOK_SECONDS:
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(_LARGE, {"names": list(LOOKED_UP), "size": _LARGE_BYTES})
+            large = frozenset(name for (name,) in cursor.fetchall())
+        self._looked_at = time.monotonic()
+        if large != self._large:
+            self._large = large
+            self.forget()
 
     def text(self, statement: Statement, *, is_owned: bool) -> str:
         """What to send for a statement, whatever has to be prepared included."""
         if not (self.prepares and statement.is_hot):
             return statement.plain(is_owned=is_owned)
-        if time.monotonic() - self._since > _KEPT_SECONDS:
-            self.forget()
-        text = statement.prepared(self._known, is_owned=is_owned)
+        is_kept = statement.tables <= self._large
+        text = statement.prepared(self._known, is_owned=is_owned, is_kept=is_kept)
         return text if self._is_sure else _FORGET + text
 
     def sent(self, statement: Statement) -> None:
         """It ran: it is prepared."""
-        if self.prepares and statement.is_hot:
+        if self.prepares and statement.is_hot and statement.name not in self._known:
             self._known.update(statement.names())
             self._is_sure = True
 
@@ -61,7 +79,6 @@ class Backend:
         """Prepares everything anew, in place of what there may be."""
         self._known.clear()
         self._is_sure = False
-        self._since = time.monotonic()
 
 
 def keep_backend(record: Any, backend: Backend) -> None:
@@ -100,6 +117,7 @@ class Line:
 
     @property
     def is_usable(self) -> bool:
+        """Not when it broke."""
         return self._connection.is_valid
 
     def close(self) -> None:
@@ -142,6 +160,7 @@ class Line:
             return self._send(statement, values)
 
     def _send(self, statement: Statement, values: Mapping[str, Any]) -> list[Any]:
+        self._backend.look(self._dbapi)
         text = self._backend.text(statement, is_owned=self._owner is not None)
         try:
             rows = self._execute(text, values)
@@ -172,7 +191,7 @@ class Line:
         return _translated(self._engine, error, text, is_disconnect=is_lost)
 
     def _count(self, statement: str | Statement, seconds: float) -> None:
-        metrics.database_query_seconds.labels(metrics.work.get()).observe(seconds)
+        _seconds_of(metrics.work.get()).observe(seconds)
         if seconds * 1000 >= self._backend.slow_ms:
             text = _text_of(statement)[:500]
             log.warning("slow_statement", duration_ms=round(seconds * 1000), statement=text)
@@ -195,6 +214,11 @@ def _translated(
         dialect=engine.dialect,
     )
     return translated
+
+
+@cache
+def _seconds_of(work: str) -> Histogram:
+    return metrics.database_query_seconds.labels(work)
 
 
 @lru_cache(maxsize=256)

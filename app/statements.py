@@ -20,10 +20,14 @@ BY_INDEX = {"enable_seqscan": "off"}
 IN_ORDER = BY_INDEX | {"enable_bitmapscan": "off"}
 """For a page in the order of an index: misled, PostgreSQL would read and sort all that there is."""
 
-# One plan for all values. It may be made while a table is empty, and looking through all of it
-# seems as good as any index: so that is ruled out wherever a plan is kept.
-_KEPT = BY_INDEX | {"plan_cache_mode": "force_generic_plan"}
+LOOKED_UP = frozenset({"conversations", "messages", "runs"})
+"""Tables with several indexes for a row. While they are small one seems as good as another."""
 
+# One plan for all values is kept; but none that was made for tables that were small.
+_KEPT = {"plan_cache_mode": "force_generic_plan"}
+_PLANNED_ANEW = {"plan_cache_mode": "force_custom_plan"}
+
+_WORD = re.compile(r"\w+")
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
@@ -64,15 +68,18 @@ class Statement:
         self.sql, self.is_hot = sql, is_hot
         self._commands = [_Command.of(label, text) for text in (*before, sql)]
         self.name = self._commands[-1].name
+        self.tables = LOOKED_UP.intersection(_WORD.findall(" ".join([*before, sql])))
         self._plain = {
             is_owned: _joined(with_settings(settings, is_owned=is_owned), *before, sql)
             for is_owned in (True, False)
         }
-        kept = {**_KEPT, **settings}
         executes = [command.execute for command in self._commands]
         self._prepared = {
-            is_owned: _joined(with_settings(kept, is_owned=is_owned), *executes)
+            (is_owned, planning is _KEPT): _joined(
+                with_settings({**planning, **settings}, is_owned=is_owned), *executes
+            )
             for is_owned in (True, False)
+            for planning in (_KEPT, _PLANNED_ANEW)
         }
 
     def __repr__(self) -> str:
@@ -86,10 +93,14 @@ class Statement:
         """The text for a connection on which nothing is prepared."""
         return self._plain[is_owned]
 
-    def prepared(self, known: Collection[str], *, is_owned: bool) -> str:
-        """The text for a connection on which `known` is prepared; it prepares the rest first."""
+    def prepared(self, known: Collection[str], *, is_owned: bool, is_kept: bool) -> str:
+        """The text for a connection on which `known` is prepared; it prepares the rest first.
+
+        `is_kept`: the plan of the first time serves the others, too.
+        """
+        text = self._prepared[is_owned, is_kept]
         missing = [each.prepare for each in self._commands if each.name not in known]
-        return _joined(*missing, self._prepared[is_owned]) if missing else self._prepared[is_owned]
+        return _joined(*missing, text) if missing else text
 
 
 def with_settings(settings: Mapping[str, str], *, is_owned: bool) -> str:

@@ -77,6 +77,7 @@ _KEEP = Statement(
 SELECT run_id, lease FROM parley_keep_runs(
     %(ids)s::uuid[], %(owners)s, %(attempts)s, %(numbers)s, %(texts)s, {LEASE_SECONDS})
 """,
+    settings={"plan_cache_mode": "auto"},
 )
 
 # An answer that ends in the trash is no visible change: what comes back is one revision on.

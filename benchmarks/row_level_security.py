@@ -20,13 +20,14 @@ from uuid import UUID
 
 from sqlalchemy import event
 
-from app.database import Database, OwnedSession
+from app.database import Database
 from app.ids import new_id
 from app.repositories.appending import NewMessage
 from app.repositories.conversations import ConversationRepository
 from app.repositories.lists import ListRepository
 from app.repositories.messages import MessageRepository
 from app.search_words import any_of
+from app.sessions import OwnedSession
 
 from .scratch import Scratch, scratch, url_with
 

@@ -15,8 +15,9 @@ from typing import Any, Generic, TypeVar, cast
 from sqlalchemy import CursorResult, Executable, Result, delete, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from ..database import Base, OwnedSession
+from ..database import Base
 from ..errors import MissingOwnerError, RecordNotFoundError
+from ..sessions import OwnedSession
 from .data import DATA, Data, Values, changed, created, defaults, is_same
 from .loading import Include, Load, attach, loads
 from .paging import OrderBy, Page, count_page, select_page

@@ -1,4 +1,4 @@
-from ..database import OperationSession
+from ..sessions import OperationSession
 
 # Before the first migrations there is no such table, or no right to read it: no error, either.
 _EXISTS = """

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from ..database import OperationSession
+from ..sessions import OperationSession
 
 _STANDING = """
 SELECT epoch, conversation_id, note, version FROM parley_cache_standing(%(max_notes)s)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from ..database import OperationSession
 from ..models import QueryLog
+from ..sessions import OperationSession
 from .base import Repository
 
 Part = Literal["day", "mode", "model", "user"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..database import OperationSession
+from ..sessions import OperationSession
 from .runs import LEFT_IN_LEDGER
 
 _DUE = "deleted_at < now() - %(days)s * interval '1 day'"

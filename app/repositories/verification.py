@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from ..database import OperationSession, OwnedSession
+from ..sessions import OperationSession, OwnedSession
 from ..storable import MAX_DEPTH
 
 # As many conversations as have so many messages together: a statement must end in time.

@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from ..database import OwnedSession
 from ..ids import is_foreign, parse_id
 from ..repositories.bulk import MOST_TAGS, Action, BulkRepository, Change
+from ..sessions import OwnedSession
 from .history import HistoryService
 from .lists import ListFilter
 from .once import Effect, Once, OnceService, Reference

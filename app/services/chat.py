@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from ..database import Database, OwnedSession
+from ..database import Database
 from ..errors import AlreadySentError, AnswerWaitsError, LimitError, StaleError
 from ..ids import new_id, parse_id
 from ..repositories.appending import NewRun
@@ -12,6 +12,7 @@ from ..repositories.messages import MessageRepository, SentMessage
 from ..repositories.runs import LEASE_SECONDS, Allowance, RunRepository
 from ..responders.base import Prompt, Responder, Titling
 from ..revisions import ANY, Expected
+from ..sessions import OwnedSession
 from ..streaming.events import Started, Watch
 from ..streaming.run import Run, Ticket
 from ..streaming.runner import Runner

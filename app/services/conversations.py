@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from ..database import Database, OwnedSession
+from ..database import Database
 from ..errors import RecordNotFoundError
 from ..ids import is_foreign, new_id, parse_id
 from ..json_text import dumps
 from ..repositories.conversations import ConversationRepository
 from ..revisions import ANY, Expected, Revision
 from ..search_words import search_words
+from ..sessions import OwnedSession
 from .history import HistoryService, Reading
 from .messages import Draft, MessageService
 from .once import Effect, Once, OnceService, Reference

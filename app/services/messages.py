@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from ..database import Database, OwnedSession
+from ..database import Database
 from ..errors import (
     AlreadySentError,
     PayloadMismatchError,
@@ -20,6 +20,7 @@ from ..repositories.conversations import ConversationRepository
 from ..repositories.messages import MessageRepository, SentMessage, appended_turn
 from ..revisions import Revision
 from ..search_words import search_words
+from ..sessions import OwnedSession
 from ..transcript import Role, Turn, Under
 from .once import Reference
 from .wording import preview_of, title_of

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Generic, TypeVar, cast
 
-from ..database import Database, OwnedSession
+from ..database import Database
 from ..errors import KeyReusedError
 from ..repositories.idempotency_keys import IdempotencyKeyRepository
+from ..sessions import OwnedSession
 
 Result = TypeVar("Result")
 Reference = Mapping[str, Any]

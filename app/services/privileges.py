@@ -1,8 +1,8 @@
 """Who may work on all users' rows: the tables' owner, whom row-level security lets pass."""
 
-from ..database import OperationSession
 from ..errors import SetupError
 from ..repositories.stats import sees_all_users
+from ..sessions import OperationSession
 
 
 def insist_on_owner(session: OperationSession) -> None:

@@ -4,11 +4,11 @@ from datetime import timedelta
 from uuid import UUID
 
 from ..clock import midnight, now
-from ..database import OwnedSession
 from ..errors import LimitError, ParleyError, QuotaError, RecordNotFoundError
 from ..repositories.conversations import ConversationRepository
 from ..repositories.messages import MessageRepository
 from ..repositories.runs import Allowance, RunRepository
+from ..sessions import OwnedSession
 from .questions import Asking
 from .tree import no_such_parent
 

@@ -12,7 +12,8 @@ from .. import metrics
 from ..database import Database
 from ..errors import UnavailableError, places
 from ..ids import new_id
-from ..repositories.runs import Chunk, Ending, RunRepository, claim_expired, keep
+from ..repositories.ending import Ending
+from ..repositories.runs import Chunk, RunRepository, claim_expired, keep
 from ..responders.base import Prompt
 from ..search_words import search_words
 from ..streaming.answer import Answer

@@ -7,13 +7,14 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from ..database import Database, OwnedSession
+from ..database import Database
 from ..errors import ConflictError, FieldFault, InvalidFieldsError, RecordNotFoundError
 from ..ids import parse_id
 from ..repositories.conversations import ConversationRepository
 from ..repositories.messages import ACTIVE, ALL, Among, MessageRepository
 from ..repositories.tree import TreeRepository
 from ..revisions import ANY, Expected, Revision
+from ..sessions import OwnedSession
 from ..streaming.ui import UI_MESSAGE_ID
 from ..transcript import Turn, Under
 from .conversations import ConversationService

@@ -6,11 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from ..addresses import canonical_email, is_visitor
-from ..database import Database, OperationSession, OwnedSession
+from ..database import Database
 from ..errors import RecordNotFoundError
 from ..repositories.mending import MendingRepository
 from ..repositories.verification import batch, breaks, is_known, owners, said, wording
 from ..search_words import search_words
+from ..sessions import OperationSession, OwnedSession
 from ..transcript import estimate_tokens
 from .privileges import insist_on_owner
 from .wording import PREVIEW_READ, preview_of

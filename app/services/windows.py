@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from ..database import OwnedSession
 from ..errors import FieldFault, InvalidFieldsError
 from ..repositories.conversations import ConversationRepository
 from ..repositories.messages import Among, MessageRepository
 from ..revisions import Revision
+from ..sessions import OwnedSession
 from ..transcript import Turn
 
 NO_MESSAGE = "is no message of this conversation."

@@ -15,8 +15,9 @@ import pytest
 from sqlalchemy import create_engine
 
 from app import Parley
-from app.database import Database, OwnedSession
+from app.database import Database
 from app.repositories.conversations import ConversationRepository
+from app.sessions import OwnedSession
 from tests.driver import cursors, rewriting
 from tests.evidence import assert_problem
 from tests.fixtures import SECRET

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app import repositories, services
-from app.database import Database, OperationSession, OwnedSession
+from app.database import Database
 from app.errors import MissingOwnerError, ParleyError
 from app.repositories.base import Repository
 from app.repositories.migrations import applied_migration
@@ -22,6 +22,7 @@ from app.repositories.stats import active_conversations, all_questions, sees_all
 from app.repositories.trash import count_purgeable, purge_trash
 from app.services.accounts import AccountService
 from app.services.identity import Identity
+from app.sessions import OperationSession, OwnedSession
 from app.streaming.events import Watch
 from app.streaming.run import Ticket
 from tests.client import Client

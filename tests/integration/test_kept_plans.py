@@ -17,9 +17,10 @@ from app.ids import new_id
 from app.repositories.appending import NewMessage, NewRun
 from app.repositories.changes import ChangeRepository
 from app.repositories.conversations import ConversationRepository
+from app.repositories.ending import Ending
 from app.repositories.lists import ListRepository
 from app.repositories.messages import ALL, MessageRepository
-from app.repositories.runs import Allowance, Chunk, Ending, RunRepository, keep
+from app.repositories.runs import Allowance, Chunk, RunRepository, keep
 from app.repositories.tree import TreeRepository
 from app.repositories.users import UserRepository
 from app.transcript import Under
@@ -135,8 +136,8 @@ class Life:
         with self._database.statement(OWNER) as session:
             runs = RunRepository(session)
             ending = Ending(status="complete", content="a", preview="a", search_words="")
-            assert runs.finish(chunk.run_id, 1, new_id(), ending)
-            assert runs.finish(chunk.run_id, 1, new_id(), ending)
+            assert runs.finish(self.id, chunk.run_id, 1, log_id=new_id(), ending=ending)
+            assert runs.finish(self.id, chunk.run_id, 1, log_id=new_id(), ending=ending)
             runs.stop(self.id, first.id)
 
     def _ask(self, messages, under):

@@ -7,7 +7,8 @@ import pytest
 
 from app.errors import UnavailableError
 from app.ids import new_id
-from app.repositories.runs import LEASE_SECONDS, Chunk, Ending, RunRepository, keep
+from app.repositories.ending import Ending
+from app.repositories.runs import LEASE_SECONDS, Chunk, RunRepository, keep
 from app.services.chat import Question
 from app.services.identity import Identity
 from app.services.runs import RunService

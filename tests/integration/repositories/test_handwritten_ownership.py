@@ -5,7 +5,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import create_engine
 
-from app.database import OwnedSession
 from app.ids import new_id
 from app.repositories.appending import NewMessage
 from app.repositories.changes import ChangeRepository
@@ -13,6 +12,7 @@ from app.repositories.conversations import ConversationRepository
 from app.repositories.messages import MessageRepository
 from app.repositories.runs import RunRepository
 from app.repositories.tree import TreeRepository
+from app.sessions import OwnedSession
 from app.transcript import Under
 from tests.evidence import Rows
 

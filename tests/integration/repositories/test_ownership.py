@@ -8,9 +8,9 @@ from psycopg2.errors import ForeignKeyViolation
 from sqlalchemy import create_engine
 from sqlalchemy.exc import IntegrityError
 
-from app.database import OwnedSession
 from app.errors import RecordNotFoundError, UnknownWordError
 from app.repositories.words import shape_of
+from app.sessions import OwnedSession
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

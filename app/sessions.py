@@ -1,0 +1,155 @@
+"""Units of work, for one owner or for nobody; what they change is said to them.
+
+Their transactions are `database`'s to begin and to end.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from prometheus_client import Counter
+from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session
+
+from . import metrics
+from .engine import BY_ITSELF
+from .errors import MissingOwnerError, UnguardedError
+from .lines import Line
+from .statements import Statement
+from .writes import Changes, Guard, Written
+
+NOTE = "SELECT parley_note_changes(%(noted)s::uuid[])"
+"""Leaves a note of conversations whose copies may be old; see docs/cache-strategy.md."""
+
+
+class _StatementSession(Session):
+    """Runs statements by the driver alone, and gives the vocabulary of Repository a Connection.
+
+    It never holds two connections at once.
+    """
+
+    _owner: str | None = None
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, expire_on_commit=False, autoflush=False)
+        self._engine = engine
+        self._is_by_itself = engine.get_execution_options() == BY_ITSELF
+        self._line: Line | None = None
+        self._is_alone = True
+
+    def run(self, statement: str | Statement, values: Mapping[str, Any]) -> list[Any]:
+        """The rows of one hand-written statement, in one round trip."""
+        line = self._line
+        return (line if line and line.is_usable else self._taken()).run(statement, values)
+
+    def _taken(self) -> Line:
+        self._let_go()
+        if self.in_transaction() or not self._is_by_itself:
+            return Line(self._engine, self.connection().connection, self._owner)
+        self._line = Line.taken(self._engine, self._owner)
+        return self._line
+
+    def connection(self, *args: Any, **kwargs: Any) -> Connection:
+        self._let_go()
+        self._is_alone = False
+        return super().connection(*args, **kwargs)
+
+    def close(self) -> None:
+        self._let_go()
+        if not self._is_alone:  # or there is nothing that a Session would have to end
+            super().close()
+
+    def _let_go(self) -> None:
+        line, self._line = self._line, None
+        if line:
+            line.close()
+
+
+class OwnedSession(_StatementSession):
+    """A session that works for one owner and, by row-level security, sees nobody else's rows.
+
+    There is none without an owner: MissingOwnerError.
+    """
+
+    def __init__(self, engine: Engine, owner: str, *, is_copied: bool = False) -> None:
+        if not (isinstance(owner, str) and owner):
+            raise MissingOwnerError
+        super().__init__(engine)
+        self._owner: str = owner
+        self.changes = Changes()
+        self.is_copied = is_copied
+        """Whether somebody keeps copies, and is to be told what is new."""
+        self.to_count: list[Counter] = []
+        """What is to be counted, once each, when it is stored."""
+
+    @property
+    def owner(self) -> str:
+        return self._owner
+
+    def changed(self, *conversation_ids: UUID) -> None:
+        """Whoever makes another revision of a conversation says so here."""
+        self.changes.change(*conversation_ids)
+
+    def changing(self, conversation_id: UUID) -> None:
+        """Whoever is about to change a conversation by a single statement says so here."""
+
+    def told(self, conversation_id: UUID, written: Written) -> None:
+        """A conversation is now as it is said here."""
+        self.changes.tell(conversation_id, written)
+
+    def created(self, conversation_id: UUID) -> None:
+        """A conversation was made."""
+        self.changes.create(conversation_id)
+        self.to_count.append(metrics.conversations_created)
+
+    def connection(self, *args: Any, **kwargs: Any) -> Connection:
+        connection = super().connection(*args, **kwargs)
+        if connection.get_execution_options().get("owner") != self.owner:
+            connection.execution_options(owner=self.owner)
+        return connection
+
+
+class SingleSession(OwnedSession):
+    """For statements that each take effect by themselves: a guard hears of them before."""
+
+    def __init__(self, engine: Engine, owner: str, guard: Guard) -> None:
+        super().__init__(engine, owner, is_copied=guard.is_told)
+        self._guard = guard
+        self._begun: list[Any] = []
+        self._doubted: list[UUID] = []
+
+    def changed(self, *_conversation_ids: UUID) -> None:
+        """Raises UnguardedError: it is too late here to say so."""
+        raise UnguardedError
+
+    def changing(self, conversation_id: UUID) -> None:
+        begun = self._guard.begin(self.owner, [conversation_id], is_told=True)
+        self._begun.append(begun)
+        if begun.is_doubtful:
+            self._doubted.append(conversation_id)
+
+    def run(self, statement: str | Statement, values: Mapping[str, Any]) -> list[Any]:
+        if self._doubted:  # a note that was there before the change could be delivered before it
+            text = statement if isinstance(statement, str) else statement.plain(is_owned=False)
+            statement, values = f"{NOTE}; {text}", {**values, "noted": self._doubted}
+            self._doubted = []
+        return super().run(statement, values)
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether what was doubtful was noted with it, and nothing else was begun."""
+        return all(begun.is_doubtful for begun in self._begun)
+
+    def leave(self) -> None:
+        """What may have taken effect or not keeps its mark: nobody shows copies meanwhile."""
+        self._begun.clear()
+
+    def end(self) -> bool:
+        """What was told is so, and nothing else was changed; whether all copies are right."""
+        written = self.changes.written
+        are_right = [self._guard.end(begun, written) for begun in self._begun]
+        return all(are_right) or not written
+
+
+class OperationSession(_StatementSession):
+    """A session for the program's own work, for no owner: row-level security shows it no row."""

@@ -42,6 +42,7 @@ class Recipe:
     splices_from_any: bool = False
     notes_with_the_write: bool = True
     notes_when: str = "begin"  # is not answered; or "unlink", which follows, is not either
+    notes_unended: bool = True
     doubts: bool = True
     drops_values_alone: bool = True
 
@@ -178,6 +179,11 @@ class Steps:
             yield from self._committed(state, place, writer)
         elif writer.step == "end":
             yield from self._ended(state, place, writer)
+        elif writer.step == "note":
+            over = _acknowledged(_with(state, place, Writer(OVER)), writer)
+            yield self._doubted(_noted(over, place), place)  # once more: it is there only now
+            if state.left.died:
+                yield _with(_spend(state, "died"), place, Writer(OVER))
 
     def _begun(self, state: State, place: int) -> Iterator[State]:
         ready = Writer("commit")
@@ -219,15 +225,17 @@ class Steps:
 
     def _ended(self, state: State, place: int, writer: Writer) -> Iterator[State]:
         over = _with(state, place, Writer(OVER))
-        told = over._replace(acknowledged=max(state.acknowledged, writer.version))
+        told = _acknowledged(over, writer)
         command = self._ending(place, writer)
         yield told._replace(key=self._carried_out(state.key, command))
         if state.left.unheard:
             yield _spend(told, "unheard")
         if state.left.died:
             yield _spend(over, "died")
-        for unsure in self._unanswered(told, command):
-            yield self._doubted(unsure, place) if writer.is_doubtful else unsure
+        is_to_note = self._recipe.notes_unended and writer.version and not writer.is_doubtful
+        unended = _with(state, place, writer._replace(step="note")) if is_to_note else told
+        for unsure in self._unanswered(unended, command):
+            yield self._doubted(unsure, place)
 
     def _ending(self, place: int, writer: Writer) -> tuple[Any, ...]:
         """END, with the value that the writer knows."""
@@ -334,6 +342,10 @@ class Steps:
 def _with(state: State, place: int, actor: Writer | Reader | Upkeep) -> State:
     actors = (*state.actors[:place], actor, *state.actors[place + 1 :])
     return state._replace(actors=actors)
+
+
+def _acknowledged(state: State, writer: Writer) -> State:
+    return state._replace(acknowledged=max(state.acknowledged, writer.version))
 
 
 def _noted(state: State, place: int) -> State:

@@ -31,7 +31,7 @@ TABLE = [
     ("FF", 2, 2, set()),
     ("FX", 2, 2, set()),
     ("DD", 2, 2, set()),
-    ("FU", 1, 1, {"noted"}),
+    ("FU", 1, 1, set()),
     ("FD", 2, 2, {"stays"}),
     ("DX", 2, 2, {"stays"}),
     ("DH", 2, 2, {"stays"}),
@@ -42,10 +42,10 @@ TABLE = [
 ]
 LARGE = [
     ("U", 2, 2, set()),
-    ("FU", 1, 2, {"noted"}),
-    ("FU", 2, 1, {"noted"}),
-    ("UX", 2, 1, {"noted"}),
-    ("UU", 1, 2, {"noted"}),
+    ("FU", 1, 2, set()),
+    ("FU", 2, 1, set()),
+    ("UX", 2, 1, set()),
+    ("UU", 1, 2, set()),
     ("DU", 2, 1, {"stays"}),
     ("F", 3, 2, set()),
     ("D", 3, 2, set()),
@@ -63,8 +63,7 @@ WRONG = {
     "a reader that removes what it did not read": ({"drops_values_alone": False}, ("D", 2, 2)),
     "a note in a transaction of its own": ({"notes_with_the_write": False}, ("UU", 1, 1)),
     "a note only if UNLINK is not answered": ({"notes_when": "unlink"}, ("DU", 1, 2)),
-    "no note of an END that was not answered": ({"notes_unended": False}, ("FU", 1, 2)),
-    "no doubt": ({"doubts": False}, ("UU", 1, 1)),
+    "an END that was not answered, and no word of it": ({"waits": False}, ("FU", 1, 2)),
 }
 
 

@@ -15,12 +15,12 @@ from uuid import UUID
 import structlog
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine, MetaData, event
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase
 
 from .engine import BY_ITSELF, count_connections, make_engine
-from .errors import UnavailableError, places
+from .errors import ParleyError, UnavailableError, places
 from .revisions import Revision
 from .roles import RoleGuard
 from .sessions import NOTE, OperationSession, OwnedSession, SingleSession
@@ -40,6 +40,8 @@ NAMING_CONVENTION = {
 Listener = Callable[[str, frozenset[UUID]], None]
 """Is told an owner, and the ids of those conversations of theirs that are not as they were."""
 
+_SURE = (ParleyError, DBAPIError)
+"""What a statement that did nothing raises. Whoever is ended in the middle of one can't know."""
 _KNOWN = "SELECT parley_changes_are_known(%(seconds)s) AS are_known"
 _NOW = """
 SELECT id, revision, rev FROM conversations
@@ -109,8 +111,9 @@ class Database:
         try:
             with _availability(), session:
                 yield session
-        except UnavailableError:
-            session.leave()
+        except BaseException as error:
+            if not isinstance(error, _SURE) or isinstance(error, UnavailableError):
+                session.leave()
             raise
         finally:
             if not session.end():

@@ -6,8 +6,7 @@ upkeep of their own, which may look at any time. Faults have a budget each; what
 
     old       a read that began after a write was acknowledged got what was before it, and no
               note tells of it: until the value expires
-    noted     the same, while a note waits for the reader's upkeep: for a second
-    own       the same in the process of the writer who left the note: must never be
+    noted     the same, while a note waits for the reader's upkeep
     stays     all is over, no note is left, and the value is old
 """
 
@@ -42,7 +41,8 @@ class Recipe:
     splices_from_any: bool = False
     notes_with_the_write: bool = True
     notes_when: str = "begin"  # is not answered; or "unlink", which follows, is not either
-    doubts: bool = True
+    waits: bool = True
+    """Whether a writer whose END was not answered notes it and waits until all know the note."""
     drops_values_alone: bool = True
 
 
@@ -93,7 +93,6 @@ class State(NamedTuple):
     note: int = 0
     """Which note stands; 0: none."""
     notes: int = 0
-    authors: frozenset[int] = frozenset()
     trusting: tuple[bool, bool] = (True, True)
     late: frozenset[Any] = frozenset()
     """Commands that will be carried out when nobody waits for them any more."""
@@ -109,7 +108,7 @@ def explore(recipe: Recipe, faults: Faults, *, writers: int = 2, readers: int = 
     actors = (*(Writer(),) * writers, *(Reader(),) * readers, Upkeep(), Upkeep())
     firsts = [State(actors, faults, key=key) for key in (ABSENT, Value(0, 0))]
     seen, waiting, broken = {*firsts}, deque(firsts), set()
-    steps = Steps(recipe, writers)
+    steps = Steps(recipe)
     while waiting:
         state = waiting.popleft()
         if _is_old_for_good(state):
@@ -136,9 +135,8 @@ Step = tuple[State, str | None]
 class Steps:
     """What may happen next, with what it breaks."""
 
-    def __init__(self, recipe: Recipe, writers: int) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._writers = writers
 
     def after(self, state: State) -> Iterator[Step]:
         for following in self._happening(state):
@@ -166,6 +164,10 @@ class Steps:
         if state.left.rolled_back:
             yield state._replace(past=state.key)
             yield _spend(state, "rolled_back")._replace(key=state.past)
+        if state.note:  # who did not look for long shows nothing
+            for process, is_trusting in enumerate(state.trusting):
+                if is_trusting:
+                    yield _trusting(state, process, is_trusting=False)
 
     # Writers
 
@@ -178,6 +180,12 @@ class Steps:
             yield from self._committed(state, place, writer)
         elif writer.step == "end":
             yield from self._ended(state, place, writer)
+        elif writer.step == "note":
+            yield _with(_noted(state), place, writer._replace(step="wait"))
+            if state.left.died:
+                yield _with(_spend(state, "died"), place, Writer(OVER))
+        elif writer.step == "wait" and (not state.note or state.trusting == (False, False)):
+            yield _acknowledged(_with(state, place, Writer(OVER)), writer)
 
     def _begun(self, state: State, place: int) -> Iterator[State]:
         ready = Writer("commit")
@@ -197,14 +205,14 @@ class Steps:
         yield self._noted_early(_with(state._replace(key=ABSENT), place, ready), place)
         for unsure in self._unanswered(state, ("unlink",)):
             doubtful = _with(unsure, place, ready._replace(is_doubtful=True))
-            yield self._noted_early(self._doubted(doubtful, place), place)
+            yield self._noted_early(_doubted(doubtful, place), place)
 
     def _noted_early(self, state: State, place: int) -> State:
         """A wrong recipe: the note has a transaction of its own, before the write's."""
         writer = state.actors[place]
         is_due = isinstance(writer, Writer) and writer.is_doubtful
         is_early = is_due and not self._recipe.notes_with_the_write
-        return _noted(state, place) if is_early else state
+        return _noted(state) if is_early else state
 
     def _committed(self, state: State, place: int, writer: Writer) -> Iterator[State]:
         version = state.stored + 1
@@ -212,22 +220,29 @@ class Steps:
             state._replace(stored=version), place, writer._replace(step="end", version=version)
         )
         is_noted = writer.is_doubtful and self._recipe.notes_with_the_write
-        yield _noted(done, place) if is_noted else done
+        yield _noted(done) if is_noted else done
         yield _with(state, place, writer._replace(step="end"))  # it comes to nothing
         if state.left.died:
             yield _with(_spend(state, "died"), place, Writer(OVER))
 
     def _ended(self, state: State, place: int, writer: Writer) -> Iterator[State]:
         over = _with(state, place, Writer(OVER))
-        told = over._replace(acknowledged=max(state.acknowledged, writer.version))
+        told = _acknowledged(over, writer)
         command = self._ending(place, writer)
         yield told._replace(key=self._carried_out(state.key, command))
         if state.left.unheard:
             yield _spend(told, "unheard")
         if state.left.died:
             yield _spend(over, "died")
-        for unsure in self._unanswered(told, command):
-            yield self._doubted(unsure, place) if writer.is_doubtful else unsure
+        for unsure in self._unanswered(state, command):
+            yield _doubted(self._unended(unsure, place, writer), place)
+
+    def _unended(self, state: State, place: int, writer: Writer) -> State:
+        """What a writer does about an END that was not answered."""
+        over = _acknowledged(_with(state, place, Writer(OVER)), writer)
+        if not (writer.version and self._recipe.waits):
+            return over
+        return _with(state, place, writer._replace(step="wait" if writer.is_doubtful else "note"))
 
     def _ending(self, place: int, writer: Writer) -> tuple[Any, ...]:
         """END, with the value that the writer knows."""
@@ -258,7 +273,7 @@ class Steps:
             yield over, None
             return
         for unsure in self._unanswered(over, ("read", place)):
-            yield self._doubted(unsure, place), None
+            yield _doubted(unsure, place), None
         if isinstance(state.key, Value):
             yield over, self._staleness(state, place)
             yield _with(state, place, Reader("drop")), None  # too short, or undecodable
@@ -270,9 +285,7 @@ class Steps:
     def _staleness(self, state: State, place: int) -> str | None:
         if not isinstance(state.key, Value) or state.key.content >= state.acknowledged:
             return None
-        if not state.note:
-            return "old"
-        return "own" if place % 2 in state.authors else "noted"
+        return "noted" if state.note else "old"
 
     def _filled(self, state: State, place: int, reader: Reader) -> Iterator[Step]:
         over = _with(state, place, Reader(OVER))
@@ -288,7 +301,7 @@ class Steps:
             yield _trusting(state, place, is_trusting=True)
         elif upkeep.step == "look":
             told = Upkeep("deliver", state.note, state.stored)
-            yield self._doubted(_with(state, place, told), place)
+            yield _doubted(_with(state, place, told), place)
         elif upkeep.step == "deliver":
             command = ("end", UPKEEP, upkeep.version, None)
             forgets = _with(state, place, upkeep._replace(step="forget"))
@@ -297,7 +310,7 @@ class Steps:
         else:
             done = _with(state, place, Upkeep())
             is_same = state.note == upkeep.note
-            yield done._replace(note=0, authors=frozenset()) if is_same else done
+            yield done._replace(note=0) if is_same else done
 
     # Commands
 
@@ -327,24 +340,28 @@ class Steps:
             if command[0] not in {"read", "fill"}:  # a lease that is late is one of nobody
                 yield spent._replace(late=spent.late | {command})
 
-    def _doubted(self, state: State, place: int) -> State:
-        return _trusting(state, place, is_trusting=False) if self._recipe.doubts else state
-
 
 def _with(state: State, place: int, actor: Writer | Reader | Upkeep) -> State:
     actors = (*state.actors[:place], actor, *state.actors[place + 1 :])
     return state._replace(actors=actors)
 
 
-def _noted(state: State, place: int) -> State:
-    authors = state.authors | {place % 2}
-    return state._replace(note=state.notes + 1, notes=state.notes + 1, authors=authors)
+def _acknowledged(state: State, writer: Writer) -> State:
+    return state._replace(acknowledged=max(state.acknowledged, writer.version))
+
+
+def _noted(state: State) -> State:
+    return state._replace(note=state.notes + 1, notes=state.notes + 1)
 
 
 def _trusting(state: State, place: int, *, is_trusting: bool) -> State:
     both = [*state.trusting]
     both[place % 2] = is_trusting
     return state._replace(trusting=(both[0], both[1]))
+
+
+def _doubted(state: State, place: int) -> State:
+    return _trusting(state, place, is_trusting=False)
 
 
 def _spend(state: State, fault: str) -> State:

@@ -135,7 +135,7 @@ class FastCache:
         self._client.counts.add("fill", outcome)
 
     def begin(self, owner: str, conversation_ids: Collection[UUID], *, is_told: bool) -> Begun:
-        """Marks conversations; doubtful where it is not certain that no old value is left."""
+        """Marks conversations; doubtful where it is not certain that they are marked."""
         epoch, token, ids = self._epoch, self._name(), list(conversation_ids)
         if not ids:
             return Begun(epoch, token, owner, {})
@@ -143,10 +143,10 @@ class FastCache:
         if isinstance(stored, list):
             frames = {it: _own(value, it, owner) for it, value in zip(ids, stored, strict=True)}
             return Begun(epoch, token, owner, frames)
-        is_gone = epoch is not None and self._fence.drop(epoch, ids)
+        is_gone = epoch is not None and self._fence.remove(epoch, ids)
         if not is_gone:
             self.doubt()
-        return Begun(epoch, token, owner, dict.fromkeys(ids), is_doubtful=not is_gone)
+        return Begun(epoch, token, owner, dict.fromkeys(ids), is_doubtful=True)
 
     def end(self, begun: Begun, written: Mapping[UUID, Written]) -> bool:
         """Lets what was committed be shown; what is not named stays as it was.
@@ -235,7 +235,7 @@ class FastCache:
 
     def _failed(self, failure: Failure, epoch: str, conversation_id: UUID) -> None:
         if failure is Failure.WRONG_TYPE:
-            self._fence.drop(epoch, [conversation_id])
+            self._fence.remove(epoch, [conversation_id])
         elif failure not in _SAYS_NOTHING:
             self.doubt()
         self._missed(Miss.UNDECODABLE if failure is Failure.WRONG_TYPE else Miss.AWAY)

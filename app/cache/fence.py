@@ -10,7 +10,7 @@ from uuid import UUID
 
 from .client import Failure, RedisClient
 from .lanes import Command
-from .scripts import BEGIN, END, FILL, READ
+from .scripts import BEGIN, DROP, END, FILL, READ
 from .values import MAX_BYTES, SCHEMA, Frame, decode
 
 MARK_SECONDS = 30
@@ -50,7 +50,11 @@ class Fence:
         arguments = (token, *lifetimes, int(is_wanted), MAX_BYTES + _HEAD_BYTES)
         return self._run(BEGIN, epoch, dict.fromkeys(conversation_ids, arguments))
 
-    def drop(self, epoch: str, conversation_ids: Sequence[UUID]) -> bool:
+    def drop(self, epoch: str, conversation_ids: Sequence[UUID]) -> None:
+        """Removes values, and nothing that writers and other readers have left."""
+        self._run(DROP, epoch, dict.fromkeys(conversation_ids, ()))
+
+    def remove(self, epoch: str, conversation_ids: Sequence[UUID]) -> bool:
         """Whether Redis confirmed that it holds nothing of these conversations."""
         keys = [("UNLINK", key_of(epoch, it)) for it in conversation_ids]
         return not isinstance(self._client.ask_all(*keys), Failure)

@@ -95,6 +95,15 @@ return 'fenced'
 """
 )
 
+DROP = (
+    _STATE
+    + """
+-- A reader can't show the value. Marks and leases that took its place meanwhile stay.
+if state.kind == 'value' then redis.call('UNLINK', key) end
+return ''
+"""
+)
+
 READ = (
     _STATE
     + """

@@ -78,12 +78,8 @@ class _Backends:
         self._has_told = False
 
     def note(self, connection: Any, record: Any) -> None:
-        connection.autocommit = True
         prepares = self._settings.db_prepare and self._keeps(connection)
-        backend = Backend(prepares=prepares, slow_ms=self._settings.db_slow_query_ms)
-        backend.look(connection)
-        connection.autocommit = False
-        keep_backend(record, backend)
+        keep_backend(record, Backend(prepares=prepares, slow_ms=self._settings.db_slow_query_ms))
 
     def _keeps(self, connection: Any) -> bool:
         is_direct = _is_direct(connection)
@@ -101,6 +97,7 @@ def _is_direct(connection: Any) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         is_direct: bool = cursor.fetchone() == (connection.info.backend_pid,)
+    connection.rollback()
     return is_direct
 
 

@@ -24,11 +24,11 @@ SET_OWNER = with_settings({}, is_owned=True) + "; "
 _BACKEND = "backend"
 _FORGET = "DEALLOCATE ALL; "
 _LOOK_SECONDS = 60.0
-_LARGE_BYTES = 1 << 20
+_MANY_ROWS = 1_000
 _LARGE = """
 SELECT relname::text FROM pg_class
 WHERE oid = ANY (ARRAY(SELECT to_regclass(name) FROM unnest(%(names)s) AS name))
-    AND pg_relation_size(oid) >= %(size)s
+    AND reltuples >= %(rows)s
 """
 # What is prepared is not there, is there already, or gives other types than it did.
 _STALE = frozenset({"26000", "42P05", "0A000"})
@@ -44,12 +44,16 @@ class Backend:
         self._large: frozenset[str] = frozenset()
         self._looked_at = float("-inf")
 
+    def keeps(self, statement: str | Statement) -> bool:
+        """Whether it is prepared here."""
+        return self.prepares and isinstance(statement, Statement) and statement.is_hot
+
     def look(self, connection: Any) -> None:
-        """Finds out, once a minute, which tables are large enough to keep plans for them."""
-        if not self.prepares or time.monotonic() - self._looked_at < _LOOK_SECONDS:
+        """Finds out, once a minute, of which tables PostgreSQL knows that they are large."""
+        if time.monotonic() - self._looked_at < _LOOK_SECONDS:
             return
         with connection.cursor() as cursor:
-            cursor.execute(_LARGE, {"names": list(LOOKED_UP), "size": _LARGE_BYTES})
+            cursor.execute(_LARGE, {"names": list(LOOKED_UP), "rows": _MANY_ROWS})
             large = frozenset(name for (name,) in cursor.fetchall())
         self._looked_at = time.monotonic()
         if large != self._large:
@@ -58,21 +62,19 @@ class Backend:
 
     def text(self, statement: Statement, *, is_owned: bool) -> str:
         """What to send for a statement, whatever has to be prepared included."""
-        if not (self.prepares and statement.is_hot):
-            return statement.plain(is_owned=is_owned)
         is_kept = statement.tables <= self._large
         text = statement.prepared(self._known, is_owned=is_owned, is_kept=is_kept)
         return text if self._is_sure else _FORGET + text
 
     def sent(self, statement: Statement) -> None:
         """It ran: it is prepared."""
-        if self.prepares and statement.is_hot and statement.name not in self._known:
-            self._known.update(statement.names())
+        if not self._known >= statement.names:
+            self._known |= statement.names
             self._is_sure = True
 
     def failed(self, statement: Statement) -> None:
         """Whether what was not prepared before is so now, nobody knows."""
-        if not self._known.issuperset(statement.names()):
+        if not self._known >= statement.names:
             self.forget()
 
     def forget(self) -> None:
@@ -130,9 +132,9 @@ class Line:
         if self._owner is not None:
             values = {**values, OWNER: self._owner}
         try:
-            if isinstance(statement, str):
-                return self._execute(self._plain(statement), values)
-            return self._run(statement, values)
+            if isinstance(statement, Statement) and self._backend.keeps(statement):
+                return self._run(statement, values)
+            return self._execute(self._plain(statement), values)
         except psycopg2.Error as error:
             raise self._failure(error, statement) from error
         except BaseException as error:
@@ -151,7 +153,7 @@ class Line:
         try:
             return self._send(statement, values)
         except psycopg2.Error as error:
-            if error.pgcode not in _STALE or not self._backend.prepares:
+            if error.pgcode not in _STALE:
                 raise
             self._backend.forget()
             if not is_first:
@@ -170,8 +172,11 @@ class Line:
         self._backend.sent(statement)
         return rows
 
-    def _plain(self, statement: str) -> str:
-        return statement if self._owner is None else SET_OWNER + statement
+    def _plain(self, statement: str | Statement) -> str:
+        is_owned = self._owner is not None
+        if isinstance(statement, Statement):
+            return statement.plain(is_owned=is_owned)
+        return SET_OWNER + statement if is_owned else statement
 
     def _execute(self, text: str, values: Mapping[str, Any]) -> list[Any]:
         with self._dbapi.cursor() as cursor:
@@ -183,7 +188,7 @@ class Line:
 
     def _failure(self, error: psycopg2.Error, statement: str | Statement) -> Exception:
         text = _text_of(statement)
-        if error.pgcode in _STALE and isinstance(statement, Statement):
+        if error.pgcode in _STALE and self._backend.keeps(statement):
             return OperationalError(text, None, error, hide_parameters=True)  # to be tried again
         is_lost = self._engine.dialect.is_disconnect(error, self._dbapi, None)
         if is_lost:

@@ -68,6 +68,7 @@ class Statement:
         self.sql, self.is_hot = sql, is_hot
         self._commands = [_Command.of(label, text) for text in (*before, sql)]
         self.name = self._commands[-1].name
+        self.names = frozenset(command.name for command in self._commands)
         self.tables = LOOKED_UP.intersection(_WORD.findall(" ".join([*before, sql])))
         self._plain = {
             is_owned: _joined(with_settings(settings, is_owned=is_owned), *before, sql)
@@ -84,10 +85,6 @@ class Statement:
 
     def __repr__(self) -> str:
         return f"<Statement {self.name}>"
-
-    def names(self) -> list[str]:
-        """Of the commands, as they are prepared."""
-        return [command.name for command in self._commands]
 
     def plain(self, *, is_owned: bool) -> str:
         """The text for a connection on which nothing is prepared."""

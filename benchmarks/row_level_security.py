@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import event
+from psycopg2 import extensions
 
 from app.database import Database
 from app.ids import new_id
@@ -34,6 +34,7 @@ from .scratch import Scratch, scratch, url_with
 NAME, UNBOUND = "parley_benchmark", "parley_unbound"
 FILLED = {"users": 400, "conversations": 20, "messages": 15}  # a user's, a conversation's
 ROUNDS, CALLS = 9, 60
+_PREPARING = ("PREPARE ", "DEALLOCATE ")
 
 _FILL = """
 INSERT INTO users (id, email)
@@ -152,18 +153,21 @@ def shape(database: Database, statement: Callable[..., object], place: Place) ->
     """
     asked: list[tuple[str, Any]] = []
 
-    def note(_connection: Any, _cursor: Any, text: str, values: Any, *_: Any) -> None:
-        asked.append((text, values))
+    class Noting(extensions.cursor):  # type: ignore[misc]
+        def execute(self, text: str, values: Any = None) -> Any:
+            asked.append((text, values))
+            return super().execute(text, values)
 
-    event.listen(database.engine, "before_cursor_execute", note)
     with database.statement(place.owner) as session:
+        connection: Any = session.connection().connection.dbapi_connection
+        connection.cursor_factory = Noting
         statement(session, place)
-        text, values = asked[0]
-        explained = text.replace("; ", "; EXPLAIN (FORMAT JSON, COSTS OFF) ", 1)
-        cursor = session.connection().connection.cursor()
-        cursor.execute(explained, values)
+        connection.cursor_factory = None
+        text, values = asked[-1]
+        *before, last = [it for it in text.split("; ") if not it.startswith(_PREPARING)]
+        cursor = connection.cursor()
+        cursor.execute("; ".join([*before, f"EXPLAIN (FORMAT JSON, COSTS OFF) {last}"]), values)
         plan = cursor.fetchone()[0][0]["Plan"]
-    event.remove(database.engine, "before_cursor_execute", note)
     return list(_nodes(plan))
 
 

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -235,11 +236,11 @@ _CONFLICTS = {
     "uq_messages_live_attempt": AnswerWaitsError,
 }
 _TURN_FIELDS = tuple(Turn.__dataclass_fields__)
+_turn_values = attrgetter(*_TURN_FIELDS)
 
 
 def _turn(row: Any) -> Turn:
-    fields = row._asdict()
-    return Turn(**{name: fields[name] for name in _TURN_FIELDS})
+    return Turn(**dict(zip(_TURN_FIELDS, _turn_values(row), strict=True)))
 
 
 def turns_of(rows: Any) -> list[Turn]:

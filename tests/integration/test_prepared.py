@@ -1,7 +1,11 @@
 """What is asked often is prepared once per connection, and never what somebody else prepared."""
 
 import dataclasses
+import gc
+import os
 import random
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from uuid import UUID, uuid4
@@ -10,7 +14,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app import engine, lines
-from app.database import Database
+from app.database import Database, OwnedSession
 from app.errors import AlreadySentError, UnavailableError
 from app.ids import new_id
 from app.repositories.appending import NewMessage
@@ -19,6 +23,7 @@ from app.repositories.lists import ListRepository
 from app.repositories.messages import MessageRepository
 from app.statements import Statement
 from tests.driver import asked_of
+from tests.fixtures import SECRET
 from tests.pgbouncer import CONNECTIONS, needs_pgbouncer, pgbouncer
 
 PREPARED = "SELECT count(*) AS n FROM pg_prepared_statements WHERE name LIKE 'parley%%'"
@@ -56,13 +61,13 @@ def patched(monkeypatch):
 @pytest.fixture(params=["kept", "made anew"])
 def one(request, open_database, patched):
     """The database over one connection, whose plans are kept or not."""
-    patched(_LARGE_BYTES=0 if request.param == "kept" else 1 << 40)
+    patched(_MANY_ROWS=-1 if request.param == "kept" else 1 << 40)
     return open_database()
 
 
 @pytest.fixture
 def made(client):
-    return UUID(client.create("Hello")["id"])
+    return UUID(client.create(title="Hello")["id"])
 
 
 def titles(database, owner, conversation_id):
@@ -88,7 +93,7 @@ def prepared(database):
 def test_it_is_prepared_by_the_message_that_runs_it_first(one, email, made):
     with asked_of(one) as asked:
         assert [titles(one, email, made) for _ in range(3)] == ["Hello"] * 3
-    texts = [text for text, _ in asked]
+    _looked, *texts = [text for text, _ in asked]
     assert len(texts) == 3
     assert [text.count("PREPARE ") for text in texts] == [1, 0, 0]
     assert [text.count("EXECUTE parley_record_") for text in texts] == [1, 1, 1]
@@ -130,7 +135,7 @@ def test_what_is_lost_is_prepared_again_and_nobody_hears_of_it(one, email, made,
         assert len(append(session, made)) == 1
     assert prepared(one) == 1
     (count,) = rows.run("SELECT message_count FROM conversations WHERE id = :id", id=made)
-    assert count == (3,)
+    assert count == (2,)
 
 
 def test_within_a_transaction_what_is_lost_undoes_it_and_the_next_one_goes_on(one, email, made):
@@ -138,14 +143,14 @@ def test_within_a_transaction_what_is_lost_undoes_it_and_the_next_one_goes_on(on
 
     def work():
         with one.transaction(email) as session:
-            ConversationRepository(session).entitle(made, "Renamed")
+            assert append(session, made)
             session.run("DEALLOCATE ALL", {})
             ConversationRepository(session).record(made)
 
     with pytest.raises(UnavailableError):
         work()
     with one.transaction(email) as session:
-        assert ConversationRepository(session).record(made).title == "Hello"
+        assert ConversationRepository(session).record(made).message_count == 0
 
 
 def test_another_type_of_a_column_is_followed(one, email, made, rows):
@@ -165,17 +170,16 @@ def test_another_type_of_a_column_is_followed(one, email, made, rows):
 
 
 def test_tables_that_grew_are_noticed_and_plans_are_kept_from_then_on(one, email, made, patched):
-    patched(_LARGE_BYTES=1 << 40)
-    one.engine.dispose()
+    patched(_MANY_ROWS=1 << 40)
     with asked_of(one) as asked:
         assert titles(one, email, made) == "Hello"
-        patched(_LARGE_BYTES=0)
+        patched(_MANY_ROWS=-1)
         assert titles(one, email, made) == "Hello"
         patched(_LOOK_SECONDS=0.0)
         assert titles(one, email, made) == "Hello"
-    *_, looked, last = [text for text, _ in asked]
-    assert ["force_custom_plan" in text for text, _ in asked[:2]] == [True, True]
-    assert "pg_relation_size" in looked
+    looked, first, second, looked_again, last = [text for text, _ in asked]
+    assert ["reltuples" in text for text in (looked, looked_again)] == [True, True]
+    assert ["force_custom_plan" in text for text in (first, second)] == [True, True]
     assert last.startswith("DEALLOCATE ALL; PREPARE ")
     assert "force_generic_plan" in last
 
@@ -200,6 +204,23 @@ def test_what_fails_leaves_a_connection_as_good_as_before(one, email, made, is_k
     with one.statement(email) as session:
         assert append(session, made)
     assert prepared(one) == 1
+
+
+def test_a_session_that_nobody_closed_leaves_transactions_whole(one, email, made):
+    session = OwnedSession(one.engine.execution_options(isolation_level="AUTOCOMMIT"), email)
+    assert ConversationRepository(session).record(made)
+    del session
+    gc.collect()
+
+    def work():
+        with one.transaction(email) as session:
+            assert append(session, made)
+            raise UnavailableError
+
+    with pytest.raises(UnavailableError):
+        work()
+    with one.statement(email) as session:
+        assert MessageRepository(session).tail(made, 9) == []
 
 
 def test_what_postgresql_refuses_is_told_in_sqlalchemys_words_without_a_value(one, email):
@@ -257,6 +278,43 @@ def test_many_threads_over_few_connections_get_their_own(open_database, client, 
     with ThreadPoolExecutor(8) as threads:
         seen = list(threads.map(visit, visits))
     assert seen == [{f"Of {owner}"} for owner, _ in visits]
+
+
+# Killed while it waits; what PostgreSQL answers then must not be taken for another's answer.
+UNDER_GEVENT = """
+from gevent import monkey; monkey.patch_all()
+from psycogreen.gevent import patch_psycopg; patch_psycopg()
+import gevent, os
+from app.database import Database
+from app.settings import Settings
+from app.statements import Statement
+nap = Statement("nap", "SELECT pg_sleep(%(seconds)s), %(owner)s::text AS owner")
+database = Database.from_settings(Settings.from_environ())
+def ask(owner, seconds):
+    with database.statement(owner) as session:
+        return session.run(nap, {"owner": owner, "seconds": seconds})[0].owner
+assert ask("first", 0) == "first"
+killed = [gevent.spawn(ask, "killed", 0.4) for _ in range(2)]
+gevent.sleep(0.1)
+gevent.killall(killed)
+owners = [str(n) for n in range(40)]
+asked = [gevent.spawn(ask, owner, 0.01) for owner in owners]
+gevent.joinall(asked, raise_error=True)
+assert [one.value for one in asked] == owners
+database.close()
+"""
+
+
+def test_under_gevent_nobody_gets_the_answer_to_who_was_killed(settings):
+    environ = os.environ | {
+        "DATABASE_URL": settings.database_url,
+        "DB_POOL_SIZE": "2",
+        "DB_MAX_OVERFLOW": "0",
+        "SERVICE_AUTH_SECRET": SECRET,
+        "SERVICE_AUTH_ISSUER": "tests",
+        "SERVICE_AUTH_AUDIENCE": "parley",
+    }
+    subprocess.run([sys.executable, "-c", UNDER_GEVENT], env=environ, check=True, timeout=60)
 
 
 @pytest.fixture

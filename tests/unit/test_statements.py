@@ -21,7 +21,7 @@ def test_a_name_means_one_text():
 def test_what_is_known_is_not_prepared_again():
     lock = "SELECT FROM users WHERE email = %(owner)s FOR UPDATE"
     statement = Statement("sum", SQL, before=[lock])
-    first, second = statement.names()
+    first, second = Statement("sum", lock).name, statement.name
     known = partial(statement.prepared, is_owned=True, is_kept=True)
     assert known({first}).startswith(f"PREPARE {second} AS ")
     settings, locking, running = known({first, second}).split("; ")

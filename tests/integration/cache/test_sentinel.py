@@ -84,6 +84,32 @@ def test_a_killed_master_is_succeeded_and_no_client_notices(servers, workers):
         until(lambda: len(tab.told) > 1)  # noqa: B023 - called at once
 
 
+def test_a_successor_that_lags_behind_shows_nothing_old(servers, workers):
+    """As if it had never heard of what its master confirmed last: it has the value from before."""
+    pair = workers(servers.url)
+    place = pair[0].create("Hello")["id"]
+    pair[0].messages(place)
+    master, replica = servers.servers
+    with replica.raw() as raw:
+        (key,) = until(lambda: raw.keys(f"h:*{place}*"))
+        old = raw.get(key)
+        assert pair[1].say(place, "News").status_code == 201
+        said = [[it["content"] for it in worker.messages(place)] for worker in pair]
+        assert said == [["Hello", "News"]] * 2
+        master.stop()
+        raw.config_set("replica-read-only", "no")
+        raw.set(key, old)
+    client = pair[0].app.extensions["parley"].redis
+
+    def is_followed():
+        said = [[it["content"] for it in worker.messages(place)] for worker in pair]
+        assert said == [["Hello", "News"]] * 2
+        return reaches(client, replica)
+
+    until(is_followed, seconds=FOLLOWED)
+    assert is_followed()
+
+
 def test_a_master_that_hangs_is_left(servers, client):
     assert stores(client)()
     servers.master.pause()

@@ -67,7 +67,7 @@ class Counts:
     def add(self, event: str, reason: str) -> None:
         with self._lock:
             self._counter[event, str(reason)] += 1
-        metrics.cache_events.labels(event, reason).inc()
+        _counter(event, reason).inc()
 
     def snapshot(self) -> Counter[tuple[str, str]]:
         """A copy; what never happened counts 0."""
@@ -108,7 +108,8 @@ class RedisClient:
 
     def get(self, key: str, *, max_bytes: int) -> bytes | Failure:
         """The string at `key`, b"" when there is none; at most `max_bytes` + 1 bytes of it."""
-        return self._ask(bytes, "GETRANGE", key, 0, max_bytes)
+        reply = self._guarded(lambda: self._servers.ask("GETRANGE", key, 0, max_bytes))
+        return self._checked(bytes, reply)
 
     def set(self, key: str, value: bytes, *, ttl_ms: int) -> bool:
         """Whether Redis confirmed that it holds `value`, of any former type, for `ttl_ms`."""
@@ -172,8 +173,11 @@ class RedisClient:
         self._servers.disconnect()
 
     def _ask(self, kind: type[T], *command: bytes | str | int) -> T | Failure:
-        reply = self._call(*command)
-        if isinstance(reply, kind | Failure):
+        return self._checked(kind, self._call(*command))
+
+    def _checked(self, kind: type[T], reply: object) -> T | Failure:
+        """A reply of the kind that belongs to its question; any other is not to be trusted."""
+        if isinstance(reply, (kind, Failure)):
             return reply
         self.distrust()
         return self._count(Failure.PROTOCOL)
@@ -211,6 +215,12 @@ class RedisClient:
     def _count(self, failure: Failure) -> Failure:
         self.counts.add("error", failure)
         return failure
+
+
+@cache
+def _counter(event: str, reason: str) -> Any:
+    """The metric of what happened; reasons are words of ours."""
+    return metrics.cache_events.labels(event, reason)
 
 
 @cache

@@ -48,6 +48,7 @@ class Cluster:
         self._newcomers: dict[str, ClusterNode] = {}
         self._breakers: dict[str, Breaker] = {}
         self.execute: Callable[..., Any] = lambda *command: self.execute_all([command])[0]
+        self.ask = self.execute
         self.commands: CoreCommands = _Commands(self)
 
     def execute_all(self, commands: Sequence[Command]) -> list[Any]:

@@ -21,6 +21,8 @@ class Servers(Protocol):
     """
 
     execute: Callable[..., Any]
+    ask: Callable[..., Any]
+    """The same for what is asked with each request: a reply as it is, by the shortest way."""
     commands: CoreCommands
 
     def execute_all(self, commands: Sequence[Command]) -> list[Any]:
@@ -51,7 +53,16 @@ class _Single:
         self._pool = pool
         self._redis = Redis(connection_pool=pool)
         self.execute: Callable[..., Any] = self._redis.execute_command
+        self.ask: Callable[..., Any] = self._asked
         self.commands: CoreCommands = self._redis
+
+    def _asked(self, *command: bytes | str | int) -> Any:
+        connection: Any = self._pool.get_connection()
+        try:
+            connection.send_packed_command(connection.pack_command(*command))
+            return connection.read_response()
+        finally:
+            self._pool.release(connection)
 
     def execute_all(self, commands: Sequence[Command]) -> list[Any]:
         with self._redis.pipeline(transaction=False) as pipeline:

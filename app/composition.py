@@ -256,7 +256,7 @@ class Composition:
         ttl, limit = self.settings.redis_cache_ttl, self.settings.redis_cache_limit
         if not self.settings.uses_redis:
             return NoCopies()
-        if self.settings.cache_mode == "strict":
+        if self.settings.copies_strictly:
             return StrictCopies(MessageCache(self.redis, ttl=ttl, limit=limit), self.database)
         cache = FastCache(self.redis, ttl=ttl, limit=limit)
         self._upkeep = UpkeepService(self.database, cache)

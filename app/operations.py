@@ -65,7 +65,7 @@ class Operations:
     def copies(self) -> Iterator[CacheService]:
         """What Redis holds of conversations. SettingsError: nothing that is not always checked."""
         if not isinstance(self._copies, FastCopies):
-            raise SettingsError({"CACHE_MODE": ["is not fast, or there is no REDIS_URL."]})
+            raise SettingsError({"CACHE_MODE": ["is not fast, or REDIS_URL no single Redis."]})
         with self._database() as database:
             yield CacheService(database, self._copies)
 

@@ -77,6 +77,16 @@ class Settings:
         is_wanted = self.enable_redis_cache and self.cache_mode != "off"
         return is_wanted and self.redis_url is not None
 
+    @property
+    def copies_strictly(self) -> bool:
+        """Whether PostgreSQL is asked for each copy's revision.
+
+        Always where Redis may fail over to a replica that lagged behind: what it had confirmed of
+        a write may be undone then.
+        """
+        is_replicated = self.redis_url is not None and read_redis_url(self.redis_url).is_replicated
+        return self.cache_mode == "strict" or is_replicated
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """The settings that `environ` (default: the process's own) describes.

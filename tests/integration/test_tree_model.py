@@ -27,7 +27,7 @@ class Conversation(stateful.RuleBasedStateMachine):
         self.owner = f"{uuid4().hex}@example.com"
         self.rows.run("INSERT INTO users (id, email) VALUES (gen_random_uuid(), :e)", e=self.owner)
         made = self.services.conversations.create(self.owner, {})
-        self.conversation_id = str(made.reading.record.id)
+        self.conversation_id = str(made.reading.conversation_id)
         self.messages, self.ids, self.tokens, self.leaf = {}, [], {}, None
         self.revision, self.revs = self._state().revision, {self._state().rev}
 

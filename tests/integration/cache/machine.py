@@ -1,0 +1,283 @@
+"""Two workers on one PostgreSQL and one Redis that goes wrong: what both show is what is stored."""
+
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from uuid import uuid4
+
+from hypothesis import stateful
+from hypothesis import strategies as st
+
+from app.cache.client import Failure
+from app.cache.fast import Lease
+from app.errors import ParleyError, RecordNotFoundError
+from app.json_text import loads
+from app.services.bulk import Change
+from app.services.identity import Identity
+from app.services.messages import Draft, Edit
+from app.services.questions import Question
+
+WORKERS = st.integers(0, 1)
+PLACES = st.integers(0, 1000)
+LIMITS = st.sampled_from([1, 2, 5, 50, 70])
+
+FOREIGN = b"somebody else's"
+
+
+class DiedError(BaseException):
+    """A worker is gone."""
+
+
+class SpoiledFence:
+    """The Fence of a worker; the steps that are planned go wrong, once each.
+
+    `unanswered`, `done unanswered` (it was carried out), `unheard` (nobody knows), `died`.
+    """
+
+    def __init__(self, fence):
+        self._fence = fence
+        self.planned = {}
+
+    def __getattr__(self, step):
+        return partial(self._run, getattr(self._fence, step), step)
+
+    def _run(self, work, step, *arguments, **named):
+        is_of_upkeep = step == "end" and arguments[1] == "-"
+        fault = None if is_of_upkeep else self.planned.pop(step, None)
+        return _spoiled(work, step, fault, *arguments, **named)
+
+
+def _spoiled(work, step, fault, *arguments, **named):
+    if fault is None:
+        return work(*arguments, **named)
+    if fault == "died":
+        raise DiedError
+    if fault == "unheard":
+        return [b"" if step == "begin" else "fenced" for _ in arguments[2]]
+    if fault == "done unanswered":
+        work(*arguments, **named)
+    return False if step == "remove" else Failure.TIMEOUT
+
+
+FAULTS = [
+    {"begin": "unanswered"},
+    {"begin": "done unanswered"},
+    {"begin": "unheard"},
+    {"begin": "unanswered", "remove": "unanswered"},
+    {"begin": "done unanswered", "remove": "done unanswered", "end": "done unanswered"},
+    {"begin": "unanswered", "remove": "unanswered", "end": "unanswered"},
+    {"begin": "unanswered", "end": "died"},
+    {"begin": "unheard", "end": "unanswered"},
+    {"end": "unanswered"},
+    {"end": "done unanswered"},
+    {"end": "unheard"},
+    {"end": "died"},
+]
+
+
+class Workers(stateful.RuleBasedStateMachine):
+    """Class attributes, from the test: `workers`, `plain` (no cache), `server` and `tally`."""
+
+    def __init__(self):
+        super().__init__()
+        self.owner, self.stranger = (f"{uuid4().hex}@example.com" for _ in range(2))
+        for owner in (self.owner, self.stranger):
+            self.plain.services.users.see(Identity(user_email=owner, issuer="tests"))
+        self.said = count()
+        self.slow = []
+        self.is_restarted = False
+        made = self.plain.services.conversations.create(self.owner, {}, self._drafts(2))
+        self.place = made.reading.conversation_id
+
+    # What is written
+
+    @stateful.rule(number=WORKERS, size=st.integers(1, 3))
+    def append(self, number, size):
+        self._do(number, lambda it: it.tree.append(self.owner, self._name, self._drafts(size)))
+
+    @stateful.rule(number=WORKERS)
+    def ask(self, number):
+        question = Question(text=f"What is {next(self.said)}?", conversation=self._name)
+        identity = Identity(user_email=self.owner, issuer="tests")
+
+        def asked(services):
+            watch = services.chat.ask(identity, question)
+            for _ in watch.events:
+                pass
+
+        self._do(number, asked)
+
+    @stateful.rule(number=WORKERS, place=PLACES)
+    def edit(self, number, place):
+        version = Edit(content=f"other {next(self.said)}")
+        self._on_turn(number, place, lambda it, turn: it.tree.edit(*self._named, turn, version))
+
+    @stateful.rule(number=WORKERS, place=PLACES)
+    def show(self, number, place):
+        with suppress(RecordNotFoundError):  # it may be in the trash
+            turns = self.plain.services.tree.page(*self._named, self.window, branch="all").turns
+            if turns:
+                turn = turns[place % len(turns)].id
+                self._do(number, lambda it: it.tree.show(*self._named, turn, limit=5))
+
+    @stateful.rule(number=WORKERS, place=PLACES)
+    def cut(self, number, place):
+        self._on_turn(number, place, lambda it, turn: it.tree.cut(*self._named, turn))
+
+    @stateful.rule(number=WORKERS)
+    def rename(self, number):
+        fields = {"title": f"Title {next(self.said)}"}
+        self._do(number, lambda it: it.conversations.update(*self._named, fields))
+
+    @stateful.rule(number=WORKERS, action=st.sampled_from(["archive", "unarchive", "pin", "trash"]))
+    def change_many(self, number, action):
+        self._do(number, lambda it: it.bulk.change(self.owner, Change(action), [self._name]))
+
+    @stateful.rule(number=WORKERS)
+    def trash_and_restore(self, number):
+        self._do(number, lambda it: it.conversations.trash(*self._named))
+        self._check()
+        self._do(1 - number, lambda it: it.trash.restore(*self._named))
+
+    @stateful.rule(number=WORKERS, is_erased=st.booleans())
+    def begin_anew(self, number, is_erased):
+        if is_erased:
+            self._do(number, lambda it: it.conversations.erase(*self._named))
+            self._check()
+
+        def make(services):
+            made = services.conversations.create(self.owner, {}, self._drafts(1))
+            self.place = made.reading.conversation_id
+
+        self._do(number, make)
+
+    # What goes wrong
+
+    @stateful.rule(number=WORKERS, planned=st.sampled_from(FAULTS))
+    def go_wrong_next(self, number, planned):
+        self.workers[number].copies.cache._fence.planned = dict(planned)
+        self.tally[str(planned)] += 1
+
+    @stateful.rule(flushes=st.booleans())
+    def forget(self, flushes):
+        with self.server.raw() as raw:
+            raw.flushall() if flushes else raw.delete(*raw.keys(f"*{self.place}*") or ["none"])
+        self.tally["forgotten"] += 1
+
+    @stateful.rule(number=WORKERS, place=PLACES)
+    def write_nonsense(self, number, place):
+        with self.server.raw() as raw:
+            for key in raw.keys(f"h:*{self.place}*"):
+                stored = raw.get(key)
+                nonsense = [
+                    stored[: place % (len(stored) + 1)],
+                    b"V 1\n" + FOREIGN,
+                    b"S x",
+                    b"\x80\x04",
+                ]
+                raw.set(key, nonsense[place % 4], px=60_000)
+        self.tally["nonsense"] += 1
+
+    @stateful.rule()
+    def restart_redis(self):
+        if self.is_restarted:
+            return
+        self.is_restarted = True
+        self.server.stop()
+        self.tally["restarted"] += 1
+        self.append(0, 1)
+        self._check()
+        self.server.start()
+
+    # Who reads slowly
+
+    @stateful.rule(number=WORKERS)
+    def read_slowly(self, number):
+        worker = self.workers[number]
+        with suppress(RecordNotFoundError):
+            found = worker.copies.cache.read(self.place, self.owner, 50)
+            if isinstance(found, Lease):
+                snapshot = worker.history.snapshot(self.owner, self.place, 50)
+                self.slow.append((worker.copies.cache, found, snapshot))
+
+    @stateful.rule(place=PLACES)
+    def fill_at_last(self, place):
+        if not self.slow:
+            return
+        cache, lease, snapshot = self.slow.pop(place % len(self.slow))
+        cache.fill(lease, snapshot)
+
+    @stateful.rule(number=WORKERS)
+    def look(self, number):
+        self.workers[number].copies.upkeep.look()
+
+    # What must be so
+
+    @stateful.rule(limit=LIMITS, looks=st.booleans())
+    def read(self, limit, looks):
+        if looks:
+            for worker in self.workers:
+                worker.copies.upkeep.look()
+        self._check(limit)
+
+    @stateful.invariant()
+    def is_shown_as_it_is_stored(self):
+        self.tally["steps"] += 1
+        self._check()
+
+    def _check(self, limit=3):
+        stored = self._seen(self.plain, limit)
+        for worker in self.workers:
+            assert self._seen(worker, limit) == stored
+            self.tally["reads"] += 1
+        with suppress(RecordNotFoundError):
+            self.workers[limit % 2].history.read(self.stranger, self.place, limit=limit)
+            raise AssertionError("a stranger reads it")
+
+    def _seen(self, worker, limit):
+        try:
+            found = worker.history.read(self.owner, self.place, limit=limit)
+            assert found.revision == worker.history.revision(self.owner, self.place)
+            messages = loads(found.messages)
+            led = self._led(worker, messages)
+            return found.revision, loads(found.record), messages, led
+        except RecordNotFoundError:
+            return None
+
+    def _led(self, worker, messages):
+        if not messages:
+            return ()
+        last = messages[-1]["id"]
+        return worker.history.before(self.owner, self.place, last, count=2).turns
+
+    # How it is done
+
+    @property
+    def _name(self):
+        return str(self.place)
+
+    @property
+    def _named(self):
+        return self.owner, self._name
+
+    def _drafts(self, size):
+        return [Draft(role="user", content=f"said {next(self.said)} đ\n") for _ in range(size)]
+
+    def _on_turn(self, number, place, change):
+        turns = loads(shown.messages) if (shown := self._shown()) else []
+        if turns:
+            turn = turns[place % len(turns)]["id"]
+            self._do(number, lambda services: change(services, turn))
+
+    def _shown(self):
+        with suppress(RecordNotFoundError):
+            return self.plain.history.read(self.owner, self.place, limit=50)
+
+    def _do(self, number, deed):
+        """What a worker does, if it lives and may."""
+        try:
+            deed(self.workers[number].services)
+        except ParleyError:
+            self.tally["refused"] += 1
+        except DiedError:
+            self.tally["died"] += 1

@@ -1,0 +1,64 @@
+"""A state machine on the real thing; CACHE_STEPS says how many steps it takes in all."""
+
+import os
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings, stateful
+
+from app.cache.breaker import Breaker
+from app.services.windows import Window
+
+from .machine import SpoiledFence, Workers
+
+STEPS = int(os.environ.get("CACHE_STEPS", "2000"))
+_AT_ONCE = 50
+SEED = int(os.environ.get("CACHE_SEED", random.randrange(2**32)))
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """A look lasts for a twentieth of a second: writers that have to wait do so as long."""
+    monkeypatch.setattr("app.cache.fast.FRESH_SECONDS", 0.05)
+    monkeypatch.setattr("app.database.KNOWN_SECONDS", 0.06)
+
+
+@pytest.fixture
+def machine(make_app, own_server, fresh):
+    def made(**changes):
+        parley = make_app(redis_url=own_server.url, **changes).extensions["parley"]
+        parley.redis.breaker = Breaker(probe_after=0.01)
+        parley.history = parley.services.tree._history
+        return parley
+
+    workers = [made() for _ in range(2)]
+    for worker in workers:
+        worker.copies.upkeep._is_started = True  # it looks when the machine says so
+        worker.copies.cache._fence = SpoiledFence(worker.copies.cache._fence)
+    parts = {
+        "workers": workers,
+        "plain": made(cache_mode="off"),
+        "server": own_server,
+        "window": Window(limit=1000),
+        "tally": Counter(),
+    }
+    return type("OnRedis", (Workers,), parts)
+
+
+def test_two_workers_show_what_is_stored_whatever_goes_wrong(machine):
+    print("CACHE_SEED", SEED)
+    how = settings(
+        max_examples=max(STEPS // _AT_ONCE, 1),
+        stateful_step_count=_AT_ONCE,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    seed(SEED)(machine)
+    stateful.run_state_machine_as_test(machine, settings=how)
+    events = sum((worker.redis.counts.snapshot() for worker in machine.workers), Counter())
+    print(dict(machine.tally), {" ".join(event): number for event, number in events.items()})
+    assert machine.tally["steps"] >= STEPS * 0.5
+    assert events["read", "hit"] > machine.tally["reads"] / 10

@@ -79,7 +79,11 @@ class _Backends:
 
     def note(self, connection: Any, record: Any) -> None:
         prepares = self._settings.db_prepare and self._keeps(connection)
-        keep_backend(record, Backend(prepares=prepares, slow_ms=self._settings.db_slow_query_ms))
+        backend = Backend(prepares=prepares, slow_ms=self._settings.db_slow_query_ms)
+        if prepares:
+            backend.look(connection)
+        connection.rollback()
+        keep_backend(record, backend)
 
     def _keeps(self, connection: Any) -> bool:
         is_direct = _is_direct(connection)
@@ -97,7 +101,6 @@ def _is_direct(connection: Any) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         is_direct: bool = cursor.fetchone() == (connection.info.backend_pid,)
-    connection.rollback()
     return is_direct
 
 

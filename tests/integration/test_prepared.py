@@ -93,7 +93,7 @@ def prepared(database):
 def test_it_is_prepared_by_the_message_that_runs_it_first(one, email, made):
     with asked_of(one) as asked:
         assert [titles(one, email, made) for _ in range(3)] == ["Hello"] * 3
-    _looked, *texts = [text for text, _ in asked]
+    texts = [text for text, _ in asked]
     assert len(texts) == 3
     assert [text.count("PREPARE ") for text in texts] == [1, 0, 0]
     assert [text.count("EXECUTE parley_record_") for text in texts] == [1, 1, 1]
@@ -177,8 +177,8 @@ def test_tables_that_grew_are_noticed_and_plans_are_kept_from_then_on(one, email
         assert titles(one, email, made) == "Hello"
         patched(_LOOK_SECONDS=0.0)
         assert titles(one, email, made) == "Hello"
-    looked, first, second, looked_again, last = [text for text, _ in asked]
-    assert ["reltuples" in text for text in (looked, looked_again)] == [True, True]
+    first, second, looked, last = [text for text, _ in asked]
+    assert "reltuples" in looked
     assert ["force_custom_plan" in text for text in (first, second)] == [True, True]
     assert last.startswith("DEALLOCATE ALL; PREPARE ")
     assert "force_generic_plan" in last

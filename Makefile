@@ -5,10 +5,12 @@ WORKERS ?= 3
 UNIT_SECONDS ?= 2
 BIN := .venv/bin
 READY := .venv/.installed
+PEERS := .venv-peers/.installed
+BENCHMARKS := statements endpoints libraries scale redis_away
 CLIENTS := tests/clients/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-clients test-mutants test-faults bench check lint format migrate clean
+.PHONY: help run test test-clients test-mutants test-faults bench bench-scale check lint format migrate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +36,12 @@ test-faults: $(READY) ## the long forms: pools, addresses, requests and texts in
 	@$(BIN)/python -m pytest -q -rP tests/faults/kills.py tests/faults/deaths.py tests/faults/reloads.py tests/faults/stores.py
 	@$(MAKE) test-mutants
 
-bench: $(READY) ## what size, row-level security and many streams cost: the same work by turns (NAMES for one)
-	@folder=$$(mktemp -d) && $(BIN)/python -m app.embedded --data $$folder -- sh -ec 'for name in $(or $(NAMES),scale lists row_level_security counting streams); do $(BIN)/python -m benchmarks.$$name; done'; status=$$?; rm -rf $$folder; exit $$status
+bench: $(READY) $(PEERS) ## every operation beside its limit, a hand-written one and other libraries: 10 minutes, written to benchmarks/results (NAMES for some)
+	@folder=$$(mktemp -d) && $(BIN)/python -m app.embedded --data $$folder -- sh -ec 'for name in $(or $(NAMES),$(BENCHMARKS)); do $(BIN)/python -m benchmarks.$$name; done'; status=$$?; rm -rf $$folder; exit $$status
+	@.venv-peers/bin/python -m benchmarks.report
+
+bench-scale: ## growth to ten million messages: an hour's work, perhaps
+	@BENCH_MESSAGES=10000000 $(MAKE) bench NAMES=scale
 
 check: lint ## lint, types, layers, and the unit tests within UNIT_SECONDS
 	@$(BIN)/mypy
@@ -55,10 +61,15 @@ migrate: $(READY) ## bring the database up to date
 
 clean: ## remove caches and reports; never .data
 	@rm -rf .coverage .coverage.* htmlcov build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	@find . -name __pycache__ -not -path './.venv/*' -not -path './.data/*' -prune -exec rm -rf {} +
+	@find . -name __pycache__ -not -path './.venv*/*' -not -path './.data/*' -prune -exec rm -rf {} +
 
 $(CLIENTS): tests/clients/package-lock.json
 	@npm ci --prefix tests/clients --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(PEERS): benchmarks/peers/requirements.txt
+	@test -x .venv-peers/bin/python || "$(PYTHON)" -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 $(READY): requirements.txt requirements-dev.txt

@@ -3,17 +3,21 @@
 What they hear are the tokens of `spoken`: each tells when it was due.
 """
 
+import math
 import re
 import selectors
 import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from itertools import cycle
 
 _TOKEN = re.compile(rb"(\d+\.\d{6}) ")
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n", re.I)
 _END = b"\r\n0\r\n\r\n"
 _LOOK_SECONDS = 0.25
+_PATIENCE_SECONDS = 10.0
 
 
 @dataclass
@@ -32,7 +36,40 @@ class Caller:
         if self._left > 0:
             return None
         self.answered.append(now)
-        return self.request
+        return None if self.is_done else self.request
+
+
+@dataclass
+class Asker:
+    """Sends one request after the other, over and over, `most` in all, each upon an answer.
+
+    `seconds`: how long each answer took to come; `failed`: the status of each that was an error,
+    or `gone`.
+    """
+
+    requests: Sequence[bytes]
+    most: float = math.inf
+    is_done: bool = False
+    seconds: list[float] = field(default_factory=list)
+    failed: list[bytes] = field(default_factory=list)
+    _left: int = 0
+    _sent: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._next = cycle(self.requests)
+        self.request = next(self._next)
+
+    def hear(self, data: bytes, now: float) -> bytes | None:
+        """Takes in what came; what to send now, if anything."""
+        if not self._left and not _is_well(data):
+            self.failed.append(data[9:12])
+        self._left = (self._left or _length(data)) - len(data)
+        if self._left > 0:
+            return None
+        self.seconds.append(now - self._sent)
+        self._sent = now
+        self.is_done = self.is_done or len(self.seconds) >= self.most
+        return None if self.is_done else next(self._next)
 
 
 @dataclass
@@ -78,10 +115,20 @@ class Listener:
 
 
 def _size(start: bytes) -> int:
+    """Bytes of a whole answer that begins so; nothing else than 200 is expected."""
+    if b" 200 " not in start[:16]:
+        raise ValueError(f"The benchmark was answered {start[:200]!r}.")
+    return _length(start)
+
+
+def _is_well(start: bytes) -> bool:
+    status = start[9:12]
+    return status.isdigit() and HTTPStatus.OK <= int(status) < HTTPStatus.BAD_REQUEST
+
+
+def _length(start: bytes) -> int:
     """Bytes of a whole answer that begins so; its head comes in one piece."""
     head, _, _ = start.partition(b"\r\n\r\n")
-    if b" 200 " not in head[:16]:
-        raise ValueError(f"The benchmark was answered {head[:200]!r}.")
     found = _LENGTH.search(head + b"\r\n")
     if found is None:
         raise ValueError("The benchmark expects answers with a Content-Length.")
@@ -116,15 +163,20 @@ class Crowd:
             self._serve(0.005 if waiting else 0.1)
         self._leave()
 
-    def call(self, callers: Sequence[Caller], *, seconds: float) -> None:
+    def call(self, callers: Sequence[Caller | Asker], *, seconds: float) -> None:
+        """For so long, and until what was asked by then is answered: none is left to be done."""
         until = time.monotonic() + seconds
         for caller in callers:
             self._connect(caller)
-        while time.monotonic() < until:
+        while self._open and time.monotonic() < until:
+            self._serve(0.1)
+        for caller in callers:
+            caller.is_done = True
+        while self._open and time.monotonic() < until + _PATIENCE_SECONDS:
             self._serve(0.1)
         self._leave()
 
-    def _connect(self, client: Caller | Listener) -> None:
+    def _connect(self, client: Caller | Asker | Listener) -> None:
         connection = socket.create_connection(("127.0.0.1", self.port))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(client.request)
@@ -141,6 +193,8 @@ class Crowd:
                 connection.sendall(again)
             elif client.is_done or not data:
                 self._close(connection)
+            if not data and isinstance(client, Asker):
+                client.failed.append(b"gone")
 
     def _close(self, connection: socket.socket) -> None:
         self._selector.unregister(connection)

@@ -1,19 +1,19 @@
-"""What size costs: the same operations on much, and on a hundredth of it.
+"""What size costs: the same operations on a million messages, on a tenth, and on 10,000.
 
-    .venv/bin/python -m app.embedded --data DIR -- .venv/bin/python -m benchmarks.scale
+    make bench NAMES=scale        make bench-scale (BENCH_MESSAGES=10000000)
 
-Three databases of its own, called by turns through the services, as a request would: `full`,
-`hundredth` and `alone`, which holds of all that `full` has only the one whose messages are
-searched. Takes some five minutes, most of it to fill them.
+A database of its own for each size, called by turns through the services, as a request would.
+All grow alike: one owner has a fiftieth as many conversations as there are messages, and one
+conversation with a tenth of them. Only the one who searches has as many everywhere.
 """
 
 import os
-import platform
-import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 from app import Parley
@@ -22,69 +22,30 @@ from app.services.messages import Draft
 from app.services.search import Search
 from app.services.windows import TurnPage, Window
 
+from .figures import Figure, alternating, record
 from .scratch import Scratch, scratch
+from .seeding import Batch, conversations_of, fill
 
-ROUNDS, CALLS = 7, 40
+ROUNDS, CALLS = 5, 20
+SMALL, LARGE = 10_000, int(os.environ.get("BENCH_MESSAGES") or 1_000_000)
+PART, NAMES = ("scale", "growth") if LARGE == 1_000_000 else ("bench_scale", f"growth_{LARGE}")
+SIZES = tuple(sorted({SMALL, LARGE // 10, LARGE}))
 OWNER, SEARCHER = "much@example.com", "searcher@example.com"
 SEARCHED = 1_000  # messages of the one who searches
 WORDS = ("w3", "w250", "w4000", "w17 w90", '"w1 w2" OR w900', "w12*")
+LIKE = "w250"
 
-_TEXTS = """
-CREATE TEMP TABLE texts AS
-SELECT n AS number, string_agg('w' || floor(20000 * power(random(), 3))::int, ' ') AS text
-FROM generate_series(0, 4999) n, generate_series(1, 30) GROUP BY n;
-CREATE UNIQUE INDEX ON texts (number);
+_ILIKE = """
+SELECT conversation_id, id, role, content, created_at FROM messages
+WHERE user_email = %(owner)s AND content ILIKE '%%' || %(word)s || '%%'
+ORDER BY created_at DESC LIMIT 20
 """
-_USERS = """
-INSERT INTO users (id, email) VALUES
-    (gen_random_uuid(), %(owner)s), (gen_random_uuid(), %(searcher)s);
-INSERT INTO users (id, email)
-SELECT gen_random_uuid(), 'u' || n || '@example.com' FROM generate_series(1, %(others)s) n
+_ILIKE_OF_CONVERSATIONS = """
+SELECT m.conversation_id, m.id, m.role, m.content, m.created_at
+FROM conversations c JOIN messages m ON m.conversation_id = c.id
+WHERE c.user_email = %(owner)s AND m.content ILIKE '%%' || %(word)s || '%%'
+ORDER BY m.created_at DESC LIMIT 20
 """
-_CONVERSATIONS = """
-INSERT INTO conversations (
-    id, user_email, title, preview, message_count, next_seq, updated_at)
-SELECT gen_random_uuid(), %(email)s, 'About topic ' || n, 'message ' || n, %(messages)s,
-    %(messages)s + 1, now() - n * interval '1 minute'
-FROM generate_series(1, %(count)s) n
-"""
-_OF_OTHERS = """
-INSERT INTO conversations (id, user_email, title, message_count, next_seq, updated_at)
-SELECT gen_random_uuid(), email, 'About topic ' || n, %(messages)s, %(messages)s + 1,
-    now() - n * interval '1 hour'
-FROM users, generate_series(1, %(count)s) n WHERE email LIKE 'u%%'
-"""
-_MESSAGES = """
-INSERT INTO messages (
-    conversation_id, id, user_email, seq, parent_id, role, content, search_words)
-SELECT c.id, md5(c.id::text || n)::uuid, c.user_email, n,
-    CASE WHEN n > 1 THEN md5(c.id::text || n - 1)::uuid END,
-    CASE n % 2 WHEN 1 THEN 'user' ELSE 'assistant' END, t.text, to_tsvector('simple', t.text)
-FROM conversations c, generate_series(1, c.message_count) n, texts t (number, text)
-WHERE t.number = (hashtext(c.id::text) % 5000 + 5000 + n * 7919) % 5000;
-UPDATE conversations c SET active_leaf_id = md5(c.id::text || c.message_count)::uuid
-WHERE message_count > 0
-"""
-_SEARCH_INDEX = "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_messages_search'"
-_LONGEST = """
-SELECT id::text FROM conversations WHERE user_email = %s ORDER BY message_count DESC LIMIT 1
-"""
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much a database holds: of one owner, and of others."""
-
-    conversations: int
-    longest: int
-    messages: int
-
-
-SIZES = {
-    "full": Size(20_000, 100_000, 1_000_000),
-    "hundredth": Size(200, 1_000, 10_000),
-    "alone": Size(0, 0, 0),
-}
 
 
 @dataclass(frozen=True)
@@ -95,6 +56,7 @@ class Place:
     """
 
     parley: Parley
+    there: Scratch
     longest: str
     middle: str | None
     oldest_shown: UUID | None = None
@@ -104,59 +66,40 @@ Operation = Callable[[Place], object]
 
 
 @contextmanager
-def places() -> Iterator[dict[str, Place]]:
+def places() -> Iterator[dict[int, Place]]:
     with ExitStack() as stack:
-        made = {name: stack.enter_context(scratch(f"parley_{name}")) for name in SIZES}
-        for name, there in made.items():
+        found = {}
+        for size in SIZES:
+            there = stack.enter_context(scratch(f"parley_scale_{size}"))
             started = time.perf_counter()
-            _fill(there, SIZES[name])
-            print(f"Filled {name} in {time.perf_counter() - started:.0f} s.", flush=True)
-        found = {name: _place(there) for name, there in made.items()}
-        for place in found.values():
-            stack.callback(place.parley.close)
+            fill(there, batches(size))
+            print(f"Made {size:,} messages in {time.perf_counter() - started:.0f} s.", flush=True)
+            found[size] = _place(there, size)
+            stack.callback(found[size].parley.close)
         yield found
 
 
-def _fill(there: Scratch, size: Size) -> None:
-    """Without triggers and the search index, which is made at the end: it takes a tenth so."""
-    own = size.conversations * 2 + size.longest + SEARCHED
-    others = max(0, size.messages - own) // 850
-    (index,) = there.run(_SEARCH_INDEX).fetchone()
-    there.run("SET session_replication_role = replica; SET maintenance_work_mem = '512MB'")
-    there.run("SELECT setseed(0.5)")
-    there.run(_TEXTS)
-    there.run("DROP INDEX ix_messages_search")
-    there.run(_USERS, {"owner": OWNER, "searcher": SEARCHER, "others": others})
-    for email, count, messages in (
-        (OWNER, size.conversations, 2),
-        (OWNER, min(1, size.longest), size.longest),
-        (SEARCHER, SEARCHED // 20, 20),
-    ):
-        there.run(_CONVERSATIONS, {"email": email, "count": count, "messages": messages})
-    there.run(_OF_OTHERS, {"count": 10, "messages": 85})
-    there.run(_MESSAGES)
-    there.run(index)
-    there.run("VACUUM ANALYZE")
+def batches(size: int) -> list[Batch]:
+    """So many messages in all; those of others make up what the two have not."""
+    own = [Batch(OWNER, size // 50, 2), Batch(OWNER, 1, size // 10), Batch(SEARCHER, 50, 20)]
+    left = size - sum(batch.conversations * batch.messages for batch in own)
+    return [*own, Batch("u%s@example.com", 10, 85, users=left // 850)]
 
 
-def _place(there: Scratch) -> Place:
+def _place(there: Scratch, size: int) -> Place:
     parley = Parley("recall", settings=there.settings)
-    longest = there.run(_LONGEST, [OWNER]).fetchone()
-    cursors = list(_cursors(parley))
-    place = Place(parley, longest[0] if longest else "", cursors[len(cursors) // 2])
-    return replace(place, oldest_shown=last_messages(place).turns[0].id) if longest else place
+    (longest,) = conversations_of(there, OWNER, size // 10)
+    place = Place(parley, there, longest, middle_of(parley, OWNER, size // 50))
+    return replace(place, oldest_shown=tail(place).turns[0].id)
 
 
-def _cursors(parley: Parley) -> Iterator[str | None]:
-    """Where each page of a hundred begins."""
+def middle_of(parley: Parley, owner: str, count: int) -> str | None:
+    """The cursor half way down an owner's list."""
     cursor = None
-    while True:
-        yield cursor
-        cursor = parley.services.lists.page(
-            OWNER, ListFilter(), limit=100, cursor=cursor
-        ).next_cursor
-        if cursor is None:
-            return
+    for _ in range(count // 200):
+        page = parley.services.lists.page(owner, ListFilter(), limit=100, cursor=cursor)
+        cursor = page.next_cursor
+    return cursor
 
 
 def first_page(place: Place) -> object:
@@ -167,12 +110,12 @@ def middle_page(place: Place) -> object:
     return place.parley.services.lists.page(OWNER, ListFilter(), limit=20, cursor=place.middle)
 
 
-def last_messages(place: Place) -> TurnPage:
+def tail(place: Place) -> TurnPage:
     window = Window(limit=50)
     return place.parley.services.tree.page(OWNER, place.longest, window, branch="active")
 
 
-def messages_before(place: Place) -> object:
+def before(place: Place) -> object:
     window = Window(limit=50, before=place.oldest_shown)
     return place.parley.services.tree.page(OWNER, place.longest, window, branch="active")
 
@@ -182,60 +125,67 @@ def append(place: Place) -> object:
     return place.parley.services.tree.append(OWNER, place.longest, said)
 
 
-def search(words: str) -> Operation:
-    def search_words(place: Place) -> object:
-        return place.parley.services.search.search(SEARCHER, Search(text=words), limit=20)
+def search(*texts: str) -> Operation:
+    def search_each(place: Place) -> object:
+        service = place.parley.services.search
+        return [service.search(SEARCHER, Search(text=text), limit=20) for text in texts]
 
-    return search_words
-
-
-def ratios(small: Place, large: Place, operation: Operation) -> list[tuple[float, float]]:
-    """By round the medians of a call, in milliseconds: on the small one, on the large one."""
-    rounds = []
-    for number in range(-1, ROUNDS):
-        spent: dict[bool, list[float]] = {False: [], True: []}
-        for call in range(CALLS):
-            for is_large in (False, True) if call % 2 else (True, False):
-                spent[is_large].append(_milliseconds(operation, large if is_large else small))
-        if number >= 0:  # the first round warms up
-            rounds.append((statistics.median(spent[False]), statistics.median(spent[True])))
-    return rounds
+    return search_each
 
 
-def _milliseconds(operation: Operation, place: Place) -> float:
-    started = time.perf_counter()
-    operation(place)
-    return (time.perf_counter() - started) * 1000
+OPERATIONS: Mapping[str, tuple[str, Operation]] = {
+    "append": ("an append to the longest conversation", append),
+    "tail": ("the last 50 messages of the longest conversation", tail),
+    "before": ("the 50 before them", before),
+    "list": ("the first page of the list", first_page),
+    "middle": ("a page in the middle of the list", middle_page),
+    "search": (f"{len(WORDS)} searches of one's own messages", search(*WORDS)),
+    **{f"search {words}": (f"a search for {words}", search(words)) for words in WORDS},
+}
 
 
-def _row(name: str, rounds: list[tuple[float, float]], limit: float) -> str:
-    columns = [[small for small, _ in rounds], [large for _, large in rounds]]
-    columns.append([large / small for small, large in rounds])
-    verdict = "holds" if statistics.median(columns[2]) <= limit else "does not hold"
-    return f"| {name} | {' | '.join(map(_spread, columns))} | {limit:.0f} | {verdict} |"
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f}…{max(values):.2f})"
-
-
-def main() -> None:
+def measure() -> Iterator[Figure]:
     with places() as found:
-        full, hundredth, alone = (found[name] for name in ("full", "hundredth", "alone"))
-        rows = [
-            _row(operation.__name__, ratios(hundredth, full, operation), 2)
-            for operation in (first_page, middle_page, last_messages, messages_before, append)
-        ]
-        rows += [
-            _row(f"search `{words}`", ratios(alone, full, search(words)), 3) for words in WORDS
-        ]
-    print(f"\n{ROUNDS} rounds of {CALLS} calls; {os.cpu_count()} cores,", end=" ")
-    print(f"Python {platform.python_version()}. {SIZES['full']} beside a hundredth of it;")
-    print(f"searches: {SEARCHED} messages of one user among all those, beside nobody else's.")
-    print("Milliseconds a call: the median of the rounds' medians (least…greatest).\n")
-    print("| operation | small | large | ratio | limit | |\n|---|---|---|---|---|---|")
-    print("\n".join(rows))
+        for name, (what, operation) in OPERATIONS.items():
+            works = {str(size): partial(operation, found[size]) for size in SIZES}
+            spent = alternating(works, rounds=ROUNDS, calls=CALLS)
+            for size in SIZES[1:]:
+                yield Figure(
+                    name=f"{NAMES}.{name}" + ("" if size == LARGE else f"@{size}"),
+                    what=f"{what}, with {size:,} messages",
+                    against=f"the same with {SMALL:,} messages",
+                    unit="µs",
+                    ours=spent[str(size)],
+                    theirs=spent[str(SMALL)],
+                )
+        yield from _beside_ilike(found[LARGE])
+
+
+def _beside_ilike(place: Place) -> Iterator[Figure]:
+    for name, statement, which in (
+        ("ilike", _ILIKE, "among the messages of the owner"),
+        ("ilike_joined", _ILIKE_OF_CONVERSATIONS, "in the messages of the owner's conversations"),
+    ):
+        works = {
+            "ours": partial(search(LIKE), place),
+            "theirs": partial(_like, place.there, statement),
+        }
+        spent = alternating(works, rounds=ROUNDS, calls=1 if name == "ilike" else CALLS)
+        rates = {side: [1e6 / each for each in values] for side, values in spent.items()}
+        yield Figure(
+            name=f"{NAMES}.{name}",
+            what=f"a search for {LIKE} in {SEARCHED:,} of {LARGE:,} messages",
+            against=f"ILIKE '%{LIKE}%' {which}, newest 20: unranked, no snippet, no "
+            "row-level security",
+            unit="1/s",
+            **rates,
+        )
+
+
+def _like(there: Scratch, statement: str) -> Any:
+    return there.run(statement, {"owner": SEARCHER, "word": LIKE}).fetchall()
 
 
 if __name__ == "__main__":
-    main()
+    command = "make bench-scale" if PART == "bench_scale" else ""
+    record(PART, measure, command=command)

@@ -1,6 +1,7 @@
 """Databases for a benchmark alone, beside what is there, and gone when it ends.
 
-They need an embedded PostgreSQL (`python -m app.embedded`), whose superuser makes and fills them.
+A superuser makes and fills them: that of an embedded PostgreSQL (`python -m app.embedded`), or the
+one whose URL SUPERUSER_URL is.
 """
 
 import json
@@ -37,7 +38,7 @@ class Scratch:
 @contextmanager
 def scratch(name: str) -> Iterator[Scratch]:
     given = _given()
-    with closing(_connect(_admin_url(given))) as server:
+    with closing(_connect(superuser_url(given))) as server:
         _drop(server, name)
         create_database(plain(given.database_owner_url), name=name, app="parley_app")
         try:
@@ -48,7 +49,7 @@ def scratch(name: str) -> Iterator[Scratch]:
             there = {each: url_with(url, database=name) for each, url in urls.items()}
             settings = replace(given, db_slow_query_ms=60_000, **there)
             _migrate(settings)
-            with closing(_connect(url_with(_admin_url(given), database=name))) as admin:
+            with closing(_connect(superuser_url(settings))) as admin:
                 yield Scratch(settings, admin)
         finally:
             _drop(server, name)
@@ -64,6 +65,16 @@ def plain(url: str | None) -> str:
     return (url or "").replace("+psycopg2", "")
 
 
+def superuser_url(settings: Settings) -> str:
+    """To the database of these settings, as somebody whom row-level security does not bind."""
+    if given := os.environ.get("SUPERUSER_URL"):
+        name = make_url(settings.database_url).database or ""
+        return plain(url_with(given, database=name))
+    passwords = json.loads(Path(os.environ["PARLEY_DATA"], "passwords.json").read_text())
+    url = url_with(settings.database_owner_url, username="postgres", password=passwords["postgres"])
+    return plain(url)
+
+
 def _given() -> Settings:
     environ = os.environ | {"SERVICE_AUTH_SECRET": secrets.token_urlsafe(40)}
     environ |= {"SERVICE_AUTH_ISSUER": "benchmark", "SERVICE_AUTH_AUDIENCE": "benchmark"}
@@ -75,12 +86,6 @@ def _migrate(settings: Settings) -> None:
     with app.app_context():
         flask_migrate.upgrade()
     app.extensions["parley"].close()
-
-
-def _admin_url(settings: Settings) -> str:
-    passwords = json.loads(Path(os.environ["PARLEY_DATA"], "passwords.json").read_text())
-    url = url_with(settings.database_owner_url, username="postgres", password=passwords["postgres"])
-    return plain(url)
 
 
 def _drop(server: Any, name: str) -> None:

@@ -64,6 +64,7 @@ def gunicorn(application: str, environ: dict[str, str]) -> Iterator[tuple[int, p
     port = free_port()
     environ |= {"HOST": "127.0.0.1", "PORT": str(port), "WEB_CONCURRENCY": str(WORKERS)}
     command = [sys.executable, "-m", "gunicorn", application, "-c", "gunicorn.conf.py"]
+    command += ["--log-level", "warning"]
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environ)
     try:
         while not _is_alive(port):
@@ -88,7 +89,7 @@ def bare() -> Iterator[Served]:
         def question(_number: int, message: str) -> bytes:
             return _post("/chat", message)
 
-        yield Served(port, process, question, _request("GET", "/livez"), b"")
+        yield Served(port, process, question, http_request("GET", "/livez"), b"")
 
 
 @contextmanager
@@ -99,7 +100,7 @@ def parley(made: Parley, environ: dict[str, str], *, users: int) -> Iterator[Ser
         def question(number: int, message: str) -> bytes:
             return _post("/chat?wire=sse", message, tokens[number])
 
-        short = _request("GET", f"/conversations/{_conversation(port, tokens[0])}", tokens[0])
+        short = http_request("GET", f"/conversations/{_conversation(port, tokens[0])}", tokens[0])
         yield Served(port, process, question, short, b"event: done\n")
 
 
@@ -118,11 +119,12 @@ def _conversation(port: int, token: str) -> str:
 
 
 def _post(path: str, message: str, token: str = "") -> bytes:
-    return _request("POST", path, token, f'{{"message": "{message}"}}')
+    return http_request("POST", path, token, f'{{"message": "{message}"}}')
 
 
-def _request(method: str, path: str, token: str = "", body: str = "") -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: benchmark", f"Content-Length: {len(body)}"]
+def http_request(method: str, path: str, token: str = "", body: str = "") -> bytes:
+    size = len(body.encode())
+    lines = [f"{method} {path} HTTP/1.1", "Host: benchmark", f"Content-Length: {size}"]
     lines += ["Content-Type: application/json"] if body else []
     lines += [f"Authorization: Bearer {token}"] if token else []
     return "\r\n".join([*lines, "", body]).encode()

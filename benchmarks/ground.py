@@ -1,0 +1,47 @@
+"""The database in which statements are measured, and a Parley on it."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg2
+
+from app import Parley
+
+from . import handwritten
+from .scratch import Scratch, plain, scratch
+from .seeding import Batch, conversations_of, fill
+
+OWNER = "somebody@example.com"
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A database with a Parley, and conversations of the owner: empty ones, and of 100 messages."""
+
+    parley: Parley
+    there: Scratch
+    empty: Iterator[str]
+    long: Sequence[str]
+
+    def connect(self) -> Any:
+        """A connection of the application's role that works for the owner."""
+        connection = psycopg2.connect(plain(self.there.settings.database_url))
+        connection.autocommit = True
+        handwritten.run(connection, "SELECT set_config('app.user_email', %s, false)", [OWNER])
+        connection.autocommit = False
+        return connection
+
+
+@contextmanager
+def ground() -> Iterator[Ground]:
+    with ExitStack() as stack:
+        there = stack.enter_context(scratch("parley_statements"))
+        fill(there, [Batch(OWNER, 400, 0), Batch(OWNER, 100, 100)])
+        redis_url = os.environ["REDIS_URL"]
+        parley = Parley("recall", settings=replace(there.settings, redis_url=redis_url))
+        stack.enter_context(closing(parley))
+        empty = iter(conversations_of(there, OWNER, 0))
+        yield Ground(parley, there, empty, conversations_of(there, OWNER, 100))

@@ -36,11 +36,11 @@ test-faults: $(READY) ## the long forms: pools, addresses, requests and texts in
 	@$(BIN)/python -m pytest -q -rP tests/faults/kills.py tests/faults/deaths.py tests/faults/reloads.py tests/faults/stores.py
 	@$(MAKE) test-mutants
 
-bench: $(READY) $(PEERS) ## every operation beside its limit, a hand-written one and other libraries: 10 minutes, written to benchmarks/results (NAMES for some)
+bench: $(READY) $(PEERS) ## each operation beside its limit, by hand and other libraries; writes benchmarks/results (NAMES for some)
 	@folder=$$(mktemp -d) && $(BIN)/python -m app.embedded --data $$folder -- sh -ec 'for name in $(or $(NAMES),$(BENCHMARKS)); do $(BIN)/python -m benchmarks.$$name; done'; status=$$?; rm -rf $$folder; exit $$status
 	@.venv-peers/bin/python -m benchmarks.report
 
-bench-scale: ## growth to ten million messages: an hour's work, perhaps
+bench-scale: ## growth to ten million messages; takes long
 	@BENCH_MESSAGES=10000000 $(MAKE) bench NAMES=scale
 
 check: lint ## lint, types, layers, and the unit tests within UNIT_SECONDS

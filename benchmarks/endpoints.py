@@ -14,7 +14,7 @@ from functools import partial
 import orjson
 
 from .crowd import Asker, Crowd
-from .figures import Figure, by_turns, record
+from .figures import PROCESSOR, Figure, by_turns, record
 from .operations import SAID, Operation, get, operations, post
 from .scrapes import cache_reads, statements
 from .sides import USERS, Ground, Requests, Side, Taken, ground
@@ -51,11 +51,11 @@ def _figures(
     at = f"@{clients}"
     for name, unit, value in (
         ("rate", "1/s", lambda taken: taken.rate),
-        ("processor", "µs", lambda taken: taken.processor),
+        ("processor", PROCESSOR, lambda taken: taken.processor),
     ):
         yield Figure(
             name=f"{operation.name}.{name}{at}",
-            what=f"{operation.what}, {clients} client(s)",
+            what=f"{operation.what}, {clients} {'clients' if clients > 1 else 'client'}",
             against=operation.against,
             unit=unit,
             ours=[value(taken) for taken in ours],

@@ -13,6 +13,14 @@ from typing import Any
 
 Work = Callable[[], object]
 
+PROCESSOR = "µs of processor"
+MEASURES = {
+    "1/s": "calls a second",
+    "µs": "time",
+    "ms": "time",
+    PROCESSOR: "processor time",
+}
+"""What is compared where a unit is given."""
 RESULTS = Path(__file__).with_name("results")
 
 

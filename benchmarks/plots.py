@@ -101,7 +101,7 @@ def _libraries(results: Results) -> Any:
                 axis.barh(place, figure.value, color=OURS if is_durable else THEIRS)
                 _whisker(axis, figure.ratios, place)
         axis.axvline(1, color=LINE, linewidth=0.8)
-        axis.set_xscale("log")
+        _logarithmic(axis, "x")
         axis.set_xlabel(f"{label}: times as many a second")
     axes[0].set_yticks(range(len(libraries)), libraries)
     axes[0].invert_yaxis()
@@ -113,8 +113,8 @@ def _scale(results: Results) -> Any:
     for name, label in _GROWING.items():
         sizes, spent = zip(*sorted(_growth(results, name)), strict=True)
         axis.plot(sizes, spent, marker="o", label=label)
-    axis.set_xscale("log")
-    axis.set_yscale("log")
+    _logarithmic(axis, "x")
+    _logarithmic(axis, "y")
     axis.set_xlabel("messages in the database")
     axis.set_ylabel("ms a call")
     axis.legend(frameon=False, ncols=2)
@@ -164,6 +164,14 @@ def _bars(
     if not axis.yaxis_inverted():
         axis.invert_yaxis()
     axis.set_xlabel(label)
+
+
+def _logarithmic(axis: Any, which: str) -> None:
+    """With numbers as one reads them."""
+    axis.set(**{f"{which}scale": "log"})
+    scale = axis.xaxis if which == "x" else axis.yaxis
+    scale.set_major_formatter("{x:,g}")
+    scale.set_minor_formatter("")
 
 
 def _whisker(axis: Any, values: Sequence[float], place: float) -> None:

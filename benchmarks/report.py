@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .figures import RESULTS, Figure, Results, results_path, short, spread
-from .targets import KNOWN, TARGETS, judged, missed
+from .figures import RESULTS, Figure, Results, results_path, spread
+from .targets import KNOWN, TARGETS, judged, missed, sentence
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, PLOTS = DOCS / "performance.md", DOCS / "performance"
@@ -149,8 +149,7 @@ def _between(text: str, name: str, block: str) -> str:
 def summary(results: Results) -> str:
     """What one reads first."""
     lines = [
-        f"{verdict:>12}  {target.operation}: {figure.what} at {short(figure.value)}, "
-        f"limit {target.limit}"
+        f"{verdict:>12}  {sentence(figure)} (limit {target.limit})"
         for target, figure, verdict in judged(results)
         if figure
     ]

@@ -119,7 +119,7 @@ def _calls(work: Work, until: float) -> int:
 
 
 def appends(made: Ground) -> Iterator[Figure]:
-    for connections in (1, CONNECTIONS):
+    for connections, plural in ((1, "connection"), (CONNECTIONS, "connections")):
         kinds = {"ours": statement, "raw": raw, "five": five}
         works = {
             name: partial(rate, [make(made) for _ in range(connections)])
@@ -129,7 +129,7 @@ def appends(made: Ground) -> Iterator[Figure]:
         for name, against in (("raw", RAW), ("five", FIVE)):
             yield Figure(
                 name=f"append_statement.{name}@{connections}",
-                what=f"the statement of an append, on {connections} connection(s)",
+                what=f"the statement of an append, on {connections} {plural}",
                 against=against,
                 unit="1/s",
                 ours=found["ours"],

@@ -3,22 +3,28 @@
 None of them is a test: a run that misses some ends as one that meets all, and says which.
 """
 
+import statistics
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
-from .figures import Figure, Results, short
+from .figures import MEASURES, Figure, Results, short
 
 Verdict = Literal["ok", "missed", "not measured"]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A limit for a figure's ratio, or for its value where it stands beside nothing."""
+    """A limit for a figure's ratio, or for its value where it stands beside nothing.
+
+    `is_absolute`: for its value all the same.
+    """
 
     operation: str
     figure: str
     at_least: float | None = None
     at_most: float | None = None
+    is_absolute: bool = False
 
     @property
     def limit(self) -> str:
@@ -30,7 +36,8 @@ class Target:
             return "not measured"
         least = self.at_least if self.at_least is not None else float("-inf")
         most = self.at_most if self.at_most is not None else float("inf")
-        return "ok" if least <= figure.value <= most else "missed"
+        value = statistics.median(figure.ours) if self.is_absolute else figure.value
+        return "ok" if least <= value <= most else "missed"
 
 
 _CACHED, _COLD = "cached read over HTTP", "cold read of 15 and of 100 messages"
@@ -75,18 +82,20 @@ TARGETS = (
     Target("Redis away", "redis_away.append", at_most=1.3),
 )
 
+_known = partial(Target, is_absolute=True)
+
 KNOWN = (
-    Target("create a conversation, p99 (ms)", "create.p99", at_most=50),
-    Target("append a message, p99 (ms)", "append.p99", at_most=80),
-    Target("history of 20 messages, p99 (ms)", "cached_read.p99", at_most=100),
-    Target("100 messages, cached, p99 (ms)", "cached_100.p99", at_most=100),
-    Target("100 messages, not cached, p99 (ms)", "cold_100.p99", at_most=500),
-    Target("1,000 messages inserted at once (s)", "bulk.seconds", at_most=5),
-    Target("1,000 messages inserted one by one (s)", "inserts.seconds", at_most=5),
-    Target("cached read within the server, p99 (ms)", "read_cached.p99", at_most=5),
-    Target("one Redis command, p99 (ms)", "redis.p99", at_most=10),
-    Target("hit rate of 100 users at once (%)", "crowd.hits", at_least=80),
-    Target("errors of 100 users at once (%)", "crowd.errors", at_most=0.1),
+    _known("create a conversation, p99 (ms)", "create.p99", at_most=50),
+    _known("append a message, p99 (ms)", "append.p99", at_most=80),
+    _known("history of 20 messages, p99 (ms)", "cached_read.p99", at_most=100),
+    _known("100 messages, cached, p99 (ms)", "cached_100.p99", at_most=100),
+    _known("100 messages, not cached, p99 (ms)", "cold_100.p99", at_most=500),
+    _known("1,000 messages inserted at once (s)", "bulk.seconds", at_most=5),
+    _known("1,000 messages inserted one by one (s)", "inserts.seconds", at_most=5),
+    _known("cached read within the server, p99 (ms)", "read_cached.p99", at_most=5),
+    _known("one Redis command, p99 (ms)", "redis.p99", at_most=10),
+    _known("hit rate of 100 users at once (%)", "crowd.hits", at_least=80),
+    _known("errors of 100 users at once (%)", "crowd.errors", at_most=0.1),
 )
 """What people expect of such systems, in absolute figures: shown beside ours, never a gate."""
 
@@ -103,8 +112,15 @@ def judged(results: Results) -> list[tuple[Target, Figure | None, Verdict]]:
 def missed(results: Results) -> list[str]:
     """In words what is not reached."""
     return [
-        f"{target.operation}: {figure.what} is at {short(figure.value)}, the limit is "
-        f"{target.limit}"
+        f"{target.operation}: {sentence(figure)}; the limit is {target.limit}"
         for target, figure, verdict in judged(results)
         if figure and verdict == "missed"
     ]
+
+
+def sentence(figure: Figure) -> str:
+    """What a target limits, in words."""
+    if not figure.theirs:
+        return f"{figure.what}: {short(figure.value)} {figure.unit}"
+    measure = MEASURES.get(figure.unit, figure.unit)
+    return f"{figure.what}, at {short(figure.value)} × the {measure} of {figure.against}"

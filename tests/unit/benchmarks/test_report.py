@@ -60,6 +60,13 @@ def test_what_stands_beside_nothing_is_judged_by_its_own_value():
     assert Target("an operation", "one", at_most=2).verdict(alone) == "ok"
 
 
+def test_what_people_expect_is_judged_in_its_own_unit_whatever_stands_beside_it():
+    assert Target("an operation", "one", at_most=3, is_absolute=True).verdict(figure("one")) == "ok"
+    slow = figure("one", ours=(9.0,), theirs=(9.0,))
+    assert Target("an operation", "one", at_most=3, is_absolute=True).verdict(slow) == "missed"
+    assert all(target.is_absolute for target in KNOWN)
+
+
 def test_a_page_names_each_figure_its_limit_and_how_to_run_it_again():
     first = TARGETS[0].figure
     text = report.page(results(figure(first)))

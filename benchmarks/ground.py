@@ -1,17 +1,18 @@
 """The database in which statements are measured, and a Parley on it."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
 import psycopg2
+import psycopg2.extras
 
 from app import Parley
 
 from . import handwritten
-from .scratch import Scratch, plain, scratch
+from .scratch import Scratch, plain, redis_database, scratch
 from .seeding import Batch, conversations_of, fill
 
 OWNER = "somebody@example.com"
@@ -31,6 +32,7 @@ class Ground:
         connection = psycopg2.connect(plain(self.there.settings.database_url))
         connection.autocommit = True
         handwritten.run(connection, "SELECT set_config('app.user_email', %s, false)", [OWNER])
+        psycopg2.extras.register_default_jsonb(connection, loads=orjson.loads)
         connection.autocommit = False
         return connection
 
@@ -40,7 +42,7 @@ def ground() -> Iterator[Ground]:
     with ExitStack() as stack:
         there = stack.enter_context(scratch("parley_statements"))
         fill(there, [Batch(OWNER, 400, 0), Batch(OWNER, 100, 100)])
-        redis_url = os.environ["REDIS_URL"]
+        redis_url = stack.enter_context(redis_database())
         parley = Parley("recall", settings=replace(there.settings, redis_url=redis_url))
         stack.enter_context(closing(parley))
         empty = iter(conversations_of(there, OWNER, 0))

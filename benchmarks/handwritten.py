@@ -20,6 +20,7 @@ import psycopg2
 import psycopg2.extras
 import redis
 from flask import Flask, Response, request
+from werkzeug.exceptions import NotFound
 
 from app.ids import new_id
 from app.repositories.appending import NewMessage, as_recordset, statement
@@ -51,17 +52,17 @@ RETURNING {_LISTED}
 """  # noqa: S608
 
 
-def run(connection: Any, sql: str, values: Any) -> Any:
-    """The cursor after a statement; its rows are dicts."""
-    cursor = connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor)
-    cursor.execute(sql, values)
-    return cursor
+def run(connection: Any, sql: str, values: Any) -> list[dict[str, Any]]:
+    """The rows of a statement, as dicts."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def messages(connection: Any, owner: str, conversation_id: str, limit: int) -> list[Any]:
     """The last messages of a conversation, oldest first."""
-    rows = run(connection, _MESSAGES, [conversation_id, owner, limit]).fetchall()
-    return rows[::-1]
+    return run(connection, _MESSAGES, [conversation_id, owner, limit])[::-1]
 
 
 class Pool:
@@ -84,6 +85,7 @@ class Pool:
     def _connect(self) -> Any:
         connection = psycopg2.connect(self._url)
         connection.autocommit = True
+        psycopg2.extras.register_default_jsonb(connection, loads=orjson.loads)
         return connection
 
 
@@ -104,7 +106,10 @@ def application() -> Flask:
 
     @app.get("/cached/<conversation_id>")
     def cached(conversation_id: str) -> Response:
-        record, *items = cache.lrange(key(_owner(), conversation_id), 0, -1)
+        found = cache.lrange(key(_owner(), conversation_id), 0, -1)
+        if not found:
+            raise NotFound
+        record, *items = found
         return _answer(b'%b,"messages":[%b]}' % (record[:-1], b",".join(items)))
 
     @app.get("/conversations/<uuid:conversation_id>")
@@ -112,6 +117,8 @@ def application() -> Flask:
         owner, limit = _owner(), int(request.args["limit"])
         with pool.connection() as connection:
             found = messages(connection, owner, str(conversation_id), limit)
+        if not found:
+            raise NotFound
         return _json({"id": conversation_id, "messages": found})
 
     @app.post("/conversations/<uuid:conversation_id>/messages")
@@ -120,7 +127,9 @@ def application() -> Flask:
         values = _appended(owner, conversation_id, said)
         with pool.connection() as connection:
             sql = statement(starts_run=False, is_under=False)
-            rows = run(connection, sql, values).fetchall()
+            rows = run(connection, sql, values)
+        if not rows:
+            raise NotFound
         return _json({"conversation_id": conversation_id, "messages": [said | rows[0]]}, 201)
 
     @app.post("/conversations")
@@ -128,7 +137,7 @@ def application() -> Flask:
         owner, title = _owner(), orjson.loads(request.get_data())["title"]
         with pool.connection() as connection:
             values = [str(new_id()), owner, title, search_words(title)]
-            made = run(connection, _CREATE, values).fetchone()
+            (made,) = run(connection, _CREATE, values)
         return _json(made | {"messages": []}, 201)
 
     @app.get("/conversations")
@@ -136,7 +145,7 @@ def application() -> Flask:
         owner, after = _owner(), request.args.get("after")
         sql, place = (_LIST_AFTER, after.split(",")) if after else (_LIST, [])
         with pool.connection() as connection:
-            found = run(connection, sql, [owner, *place, 21]).fetchall()
+            found = run(connection, sql, [owner, *place, 21])
         return _json({"conversations": found[:20], "has_more": len(found) > 20})
 
     return app

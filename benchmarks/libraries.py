@@ -21,7 +21,7 @@ from app.services.messages import Draft
 
 from .figures import Figure, by_turns, record
 from .peers.said import BULK, READ, TEXT, texts
-from .scratch import scratch, superuser_url, url_with
+from .scratch import redis_database, scratch, superuser_url
 from .seeding import Batch, conversations_of, fill
 from .serving import ROOT
 
@@ -29,7 +29,6 @@ PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 ROUNDS = 5
 TIMES = {"append": 60, "read": 60, "bulk": 1}
 OWNER = "somebody@example.com"
-REDIS_DATABASE = "9"
 
 WHAT = {
     "append": "one message appended",
@@ -114,7 +113,7 @@ def sides() -> Iterator[tuple[Ours, Peers]]:
     with ExitStack() as stack:
         there = stack.enter_context(scratch("parley_libraries"))
         fill(there, [Batch(OWNER, 60, 0), Batch(OWNER, 500, READ)])
-        redis_url = url_with(os.environ["REDIS_URL"], database=REDIS_DATABASE)
+        redis_url = stack.enter_context(redis_database())
         made = [
             stack.enter_context(closing(Parley("recall", settings=settings)))
             for settings in (replace(there.settings, redis_url=redis_url), there.settings)

@@ -15,10 +15,13 @@ from typing import Any
 
 import flask_migrate
 import psycopg2
+import redis
 from sqlalchemy.engine import make_url
 
 from app import Settings, create_app
 from app.embedded import create_database
+
+REDIS_DATABASE = "9"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,19 @@ def scratch(name: str) -> Iterator[Scratch]:
                 yield Scratch(settings, admin)
         finally:
             _drop(server, name)
+
+
+@contextmanager
+def redis_database() -> Iterator[str]:
+    """The URL of a database in Redis that is empty, and empty again afterwards."""
+    url = url_with(os.environ["REDIS_URL"], database=REDIS_DATABASE)
+    with closing(redis.Redis.from_url(url)) as client:
+        if client.dbsize():
+            raise SystemExit(f"Redis database {REDIS_DATABASE} is not empty; it would be emptied.")
+        try:
+            yield url
+        finally:
+            client.flushdb()
 
 
 def url_with(url: str | None, **parts: str) -> str:

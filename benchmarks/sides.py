@@ -1,6 +1,5 @@
 """What is asked over HTTP: Parley and the hand-written endpoints, served alike on the same data."""
 
-import os
 import secrets
 import tempfile
 import time
@@ -17,14 +16,13 @@ import redis
 from app import Parley
 
 from .crowd import Asker, Crowd
-from .scratch import Scratch, scratch, superuser_url, url_with
+from .scratch import Scratch, redis_database, scratch, superuser_url
 from .seeding import Batch, conversations_of, fill
 from .serving import gunicorn
 
 SECONDS = 0.6  # of a turn
 USERS = 100  # of the crowd
 OWNER, FEW, MANY = "somebody@example.com", "few@example.com", "many@example.com"
-REDIS_DATABASE = "9"  # it is emptied, and therefore must be empty
 BATCHES = (
     Batch(OWNER, 64, 20),
     Batch(OWNER, 16, 101),
@@ -102,11 +100,8 @@ def ground() -> Iterator[Ground]:
     with ExitStack() as stack:
         there = stack.enter_context(scratch("parley_endpoints"))
         fill(there, BATCHES)
-        redis_url = url_with(os.environ["REDIS_URL"], database=REDIS_DATABASE)
+        redis_url = stack.enter_context(redis_database())
         cache = stack.enter_context(closing(redis.Redis.from_url(redis_url)))
-        if cache.dbsize():
-            raise SystemExit(f"Redis database {REDIS_DATABASE} is not empty; it would be emptied.")
-        stack.callback(cache.flushdb)
         auth = replace(there.settings.auth, secrets={"": secrets.token_urlsafe(40)})
         made = Parley("recall", settings=replace(there.settings, auth=auth))
         stack.enter_context(closing(made))

@@ -59,6 +59,7 @@ TARGETS = (
     Target("append with its cache steps", "append_cached.raw", at_most=2.2),
     Target("append over HTTP", "append.rate@16", at_least=0.8),
     Target(_LIST, "list_200.statements", at_most=1),
+    Target(_LIST, "list_20000.statements", at_most=1),
     Target(_LIST, "list_200.rate@16", at_least=0.8),
     Target(_LIST, "list_20000.rate@16", at_least=0.8),
     Target(_LIST, "list_20000.beside_200", at_most=1.2),

@@ -78,13 +78,16 @@ def _p99(seconds: Sequence[float]) -> float:
 
 
 def _counted(made: Ground, operation: Operation) -> Iterator[Figure]:
-    """How many statements a request takes, as Parley itself counts them over its workers."""
+    """How many statements a request takes, as Parley itself counts them over its workers.
+
+    The least: a worker's first connection asks PostgreSQL for its version, too.
+    """
     yield Figure(
         name=f"{operation.name}.statements",
         what=f"SQL statements of {operation.what}",
-        against=f"/metrics, over {COUNTED} requests, three times",
+        against=f"/metrics, over {COUNTED} requests, the least of three times",
         unit="a request",
-        ours=[_statements(made, operation) for _ in range(3)],
+        ours=[min(_statements(made, operation) for _ in range(3))],
     )
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from queue import LifoQueue
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +24,8 @@ from werkzeug.exceptions import NotFound
 from app.ids import new_id
 from app.repositories.appending import NewMessage, as_recordset, statement
 from app.search_words import search_words
+
+from .stand_in import stand_in
 
 CONNECTIONS = 4  # of a worker, as Parley's pool keeps
 _COLUMNS = """
@@ -97,8 +98,7 @@ def key(owner: str, conversation_id: str) -> str:
 def application() -> Flask:
     app, pool = Flask(__name__), Pool(os.environ["HANDWRITTEN_DATABASE_URL"])
     cache = redis.Redis.from_url(os.environ["REDIS_URL"])
-    nothing = SimpleNamespace(start=_nothing, end_soon=_nothing, drain=_nothing)
-    app.extensions["parley"] = nothing  # for gunicorn.conf.py
+    stand_in(app)
 
     @app.get("/livez")
     def livez() -> Response:
@@ -193,7 +193,3 @@ def _json(value: Any, status: int = 200) -> Response:
 
 def _answer(body: bytes | Sequence[bytes], status: int = 200) -> Response:
     return Response(body, status, content_type="application/json")
-
-
-def _nothing() -> None:
-    pass

@@ -6,11 +6,12 @@ A token is the time at which it is due, by the clock that all processes of a mac
 import json
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 from flask import Flask, Response, request
 
 from app.responders.base import Prompt
+
+from .stand_in import stand_in
 
 TOKENS, EACH = 50, 0.1  # seconds
 
@@ -27,7 +28,7 @@ def tokens(prompt: Prompt) -> Iterator[str]:
 def bare() -> Flask:
     """The same tokens as server-sent events, by a generator and nothing else."""
     app = Flask(__name__)
-    app.extensions["parley"] = SimpleNamespace(start=lambda: None)  # for gunicorn.conf.py
+    stand_in(app)
 
     @app.post("/chat")
     def chat() -> Response:

@@ -6,7 +6,7 @@ security. It is served as Parley is: `gunicorn "benchmarks.handwritten:applicati
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from queue import LifoQueue
@@ -191,5 +191,5 @@ def _json(value: Any, status: int = 200) -> Response:
     return _answer(orjson.dumps(value, default=str), status)
 
 
-def _answer(body: bytes | Sequence[bytes], status: int = 200) -> Response:
+def _answer(body: bytes, status: int = 200) -> Response:
     return Response(body, status, content_type="application/json")

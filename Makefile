@@ -32,6 +32,7 @@ test-faults: $(READY) ## the long forms: pools, addresses, requests and texts in
 	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -q -n $(WORKERS) tests/unit/test_addresses.py
 	@SCHEMATHESIS_EXAMPLES=200 $(BIN)/python -m pytest -q -rP tests/api/test_schemathesis.py
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -q -n $(WORKERS) tests/api/test_text.py tests/integration/cache tests/integration/test_search.py tests/unit/test_search_words.py tests/unit/test_search_query.py tests/unit/test_snippets.py tests/unit/test_recall.py tests/integration/repositories/test_cursors.py
+	@CACHE_MODEL=large CACHE_STEPS=200000 $(BIN)/python -m pytest -q -rP tests/integration/cache/test_model.py tests/integration/cache/test_machine.py
 	@MODEL_FAULTS=200 $(BIN)/python -m pytest -q tests/api/test_model_faults.py
 	@$(BIN)/python -m pytest -q -rP tests/faults/kills.py tests/faults/deaths.py tests/faults/reloads.py tests/faults/stores.py
 	@$(MAKE) test-mutants

@@ -14,7 +14,7 @@ from tests.scrapes import Scrape
 from tests.server import Server
 
 CLIENTS = 8
-ROUNDS = 40
+ROUNDS = 15
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,16 @@ class Someone:
     def __init__(self, app, server, seed):
         self.chosen = random.Random(seed)
         self.email = f"{uuid4().hex}@example.com"
-        self._url = server.url
-        self._headers = {"Authorization": f"Bearer {bearer(app, self.email)}"}
+        self._http = httpx2.Client(
+            base_url=server.url,
+            headers={"Authorization": f"Bearer {bearer(app, self.email)}"},
+            limits=httpx2.Limits(max_keepalive_connections=0),
+            timeout=20,
+        )
 
     def call(self, method, path, **options):
         """On a connection of its own, which any worker may take."""
-        options = {"headers": self._headers, "timeout": 20} | options
-        answer = httpx2.request(method, f"{self._url}{path}", **options)
+        answer = self._http.request(method, path, **options)
         assert answer.status_code < 300, answer.text
         return answer.json()
 
@@ -93,7 +96,7 @@ def test_many_who_write_into_one_conversation_never_read_what_was_before_their_w
 
     def write_and_read(_):
         revisions = []
-        for _ in range(15):
+        for _ in range(8):
             acknowledged = someone.append(place)
             found = someone.read(place)["revision"]
             assert found >= acknowledged
@@ -118,7 +121,7 @@ def test_an_active_conversation_is_read_from_redis(app, served):
     before = events(served)
     someone = Someone(app, served, 0)
     place = someone.create()["id"]
-    for number in range(40):
+    for number in range(25):
         body = {"message": f"What is {number}?", "conversation_id": place}
         someone.call("POST", "/chat?wire=json", json=body)
         someone.read(place)

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from hypothesis import stateful
 from hypothesis import strategies as st
@@ -76,7 +76,7 @@ FAULTS = [
 
 
 class Workers(stateful.RuleBasedStateMachine):
-    """Class attributes, from the test: `workers`, `plain` (no cache), `server` and `tally`."""
+    """The test gives `workers`, `plain` (which has no cache), `server`, `clock` and `tally`."""
 
     def __init__(self):
         super().__init__()
@@ -211,44 +211,56 @@ class Workers(stateful.RuleBasedStateMachine):
     def look(self, number):
         self.workers[number].copies.upkeep.look()
 
+    @stateful.rule(seconds=st.sampled_from([0.4, 1.0, 2.0]))
+    def let_time_pass(self, seconds):
+        self.clock.sleep(seconds)
+
     # What must be so
 
     @stateful.rule(limit=LIMITS, looks=st.booleans())
     def read(self, limit, looks):
         if looks:
-            for worker in self.workers:
-                worker.copies.upkeep.look()
-        self._check(limit)
+            self._look()
+        self._check_all(limit)
 
     @stateful.invariant()
     def is_shown_as_it_is_stored(self):
         self.tally["steps"] += 1
         self._check()
 
+    def _look(self):
+        for worker in self.workers:
+            worker.copies.upkeep.look()
+
     def _check(self, limit=3):
         stored = self._seen(self.plain, limit)
         for worker in self.workers:
             assert self._seen(worker, limit) == stored
             self.tally["reads"] += 1
-        with suppress(RecordNotFoundError):
-            self.workers[limit % 2].history.read(self.stranger, self.place, limit=limit)
-            raise AssertionError("a stranger reads it")
+
+    def _check_all(self, limit):
+        """Whatever is read of a conversation, by its owner and by a stranger."""
+        self._check(limit)
+        stored = self._led(self.plain)
+        for worker in self.workers:
+            assert self._led(worker) == stored
+            with suppress(RecordNotFoundError):
+                worker.history.revision(self.stranger, self.place)
+                raise AssertionError("a stranger reads it")
 
     def _seen(self, worker, limit):
-        try:
+        with suppress(RecordNotFoundError):
             found = worker.history.read(self.owner, self.place, limit=limit)
-            assert found.revision == worker.history.revision(self.owner, self.place)
-            messages = loads(found.messages)
-            led = self._led(worker, messages)
-            return found.revision, loads(found.record), messages, led
-        except RecordNotFoundError:
-            return None
+            return found.revision, loads(found.record), loads(found.messages)
 
-    def _led(self, worker, messages):
-        if not messages:
-            return ()
-        last = messages[-1]["id"]
-        return worker.history.before(self.owner, self.place, last, count=2).turns
+    def _led(self, worker):
+        """Its revision, and what led to its last message."""
+        with suppress(RecordNotFoundError):
+            revision = worker.history.revision(self.owner, self.place)
+            messages = loads(worker.history.read(self.owner, self.place, limit=1).messages)
+            ids = [UUID(message["id"]) for message in messages]
+            led = [worker.history.before(self.owner, self.place, it, count=2) for it in ids]
+            return revision, led
 
     # How it is done
 
@@ -274,7 +286,9 @@ class Workers(stateful.RuleBasedStateMachine):
             return self.plain.history.read(self.owner, self.place, limit=50)
 
     def _do(self, number, deed):
-        """What a worker does, if it lives and may."""
+        """What a worker does, if it lives and may; as a rule both have looked a moment ago."""
+        if next(self.said) % 4:
+            self._look()
         try:
             deed(self.workers[number].services)
         except ParleyError:

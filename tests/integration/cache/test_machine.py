@@ -19,15 +19,29 @@ SEED = int(os.environ.get("CACHE_SEED", random.randrange(2**32)))
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
 
-@pytest.fixture
-def fresh(monkeypatch):
-    """A look lasts for a twentieth of a second: writers that have to wait do so as long."""
-    monkeypatch.setattr("app.cache.fast.FRESH_SECONDS", 0.05)
-    monkeypatch.setattr("app.database.KNOWN_SECONDS", 0.06)
+class Clock:
+    """Time passes for who waits, and otherwise when the machine says so."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
 
 
 @pytest.fixture
-def machine(make_app, own_server, fresh):
+def clock(monkeypatch):
+    """Whoever has to wait until all know of a note waits for hours, in no time."""
+    clock = Clock()
+    monkeypatch.setattr("app.database.time", clock)
+    monkeypatch.setattr("app.database.KNOWN_SECONDS", 10_000.0)
+    return clock
+
+
+@pytest.fixture
+def machine(make_app, own_server, clock):
     def made(**changes):
         parley = make_app(redis_url=own_server.url, **changes).extensions["parley"]
         parley.redis.breaker = Breaker(probe_after=0.01)
@@ -37,11 +51,13 @@ def machine(make_app, own_server, fresh):
     workers = [made() for _ in range(2)]
     for worker in workers:
         worker.copies.upkeep._is_started = True  # it looks when the machine says so
+        worker.copies.cache._clock = clock
         worker.copies.cache._fence = SpoiledFence(worker.copies.cache._fence)
     parts = {
         "workers": workers,
         "plain": made(cache_mode="off"),
         "server": own_server,
+        "clock": clock,
         "window": Window(limit=1000),
         "tally": Counter(),
     }

@@ -1,0 +1,85 @@
+"""What is left of a write: no copy that is not sure, and a note with it where one is due."""
+
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import IntegrityError
+
+from app.database import Database
+from app.ids import new_id
+from app.repositories.appending import NewMessage
+from app.repositories.conversations import ConversationRepository
+from app.repositories.messages import MessageRepository
+from app.writes import NoGuard
+
+
+def append_and_end(database, owner, conversation_id, ending):
+    """The statement takes effect; the thread never comes to say so."""
+    with database.statement(owner) as session:
+        session.told = raising(ending)
+        append(session, conversation_id)
+
+
+def append(session, conversation_id):
+    message = NewMessage(id=new_id(), role="user", content="And now?")
+    MessageRepository(session).append(conversation_id, [message], title=None, preview="")
+
+
+def raising(error):
+    def raise_it(*_):
+        raise error
+
+    return raise_it
+
+
+@pytest.mark.parametrize("ending", [SystemExit, KeyboardInterrupt, RuntimeError])
+def test_a_copy_is_not_given_back_after_a_statement_that_took_effect(ending, client, parley):
+    conversation_id = client.create("Hello", "Good morning")["id"]
+    before = client.messages(conversation_id)
+    with pytest.raises(ending):
+        append_and_end(parley.database, client.email, UUID(conversation_id), ending)
+    assert len(client.messages(conversation_id)) == len(before) + 1
+
+
+class Doubtful(NoGuard):
+    """Redis answers nobody, neither before a commit nor after it."""
+
+    is_doubtful = True
+
+
+@pytest.fixture
+def doubtful(settings, app):
+    database = Database.from_settings(settings)
+    database.guard_with(Doubtful())
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def notes(rows):
+    """How many notes there are of a conversation, as everybody else sees it."""
+    query = "SELECT count(*) FROM cache_outbox WHERE conversation_id = :conversation_id"
+    return lambda conversation_id: rows.run(query, conversation_id=conversation_id)[0].count
+
+
+def test_a_note_comes_with_its_transaction_and_not_before(doubtful, client, notes):
+    """It could be delivered before there is anything to tell."""
+    conversation_id, seen = UUID(client.create("Hello")["id"]), []
+    event.listen(doubtful.engine, "commit", lambda _: seen.append(notes(conversation_id)))
+    with doubtful.transaction(client.email) as session:
+        ConversationRepository(session).trash(conversation_id)
+    assert seen == [0]
+    assert notes(conversation_id) == 1
+
+
+def test_a_note_comes_with_its_statement_or_not_at_all(doubtful, client, notes):
+    conversation_id = UUID(client.create("Hello")["id"])
+    with doubtful.statement(client.email) as session:
+        append(session, conversation_id)
+    assert notes(conversation_id) == 1
+    other = UUID(client.create("Hello")["id"])
+    taken = NewMessage(id=UUID(client.messages(str(other))[0]["id"]), role="user", content="No.")
+    with pytest.raises(IntegrityError), doubtful.statement(client.email) as session:
+        MessageRepository(session).append(other, [taken], title=None, preview="")
+    assert notes(other) == 0

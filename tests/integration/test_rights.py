@@ -92,6 +92,7 @@ WORKS_AS_OWNER = {
     "parley_cache_standing(max_notes integer)": (
         "TABLE(epoch text, conversation_id uuid, note uuid, version bigint)"
     ),
+    "parley_changes_are_known(seconds double precision)": "boolean",
     "parley_claim_expired_runs(max_runs integer)": (
         "TABLE(run_id uuid, owner text, attempt integer, cause text)"
     ),

@@ -1,6 +1,7 @@
 """The tree does what a plain one does, whatever is done to it in whatever order."""
 
-from uuid import uuid4
+from types import SimpleNamespace
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import settings, stateful
@@ -119,7 +120,11 @@ class Conversation(stateful.RuleBasedStateMachine):
         self.revs.add(record.rev)
 
     def _state(self):
-        return self.services.conversations.read(self.owner, self.conversation_id, limit=1).record
+        reading = self.services.conversations.read(self.owner, self.conversation_id, limit=1)
+        fields = reading.fields()
+        leaf_id = fields["active_leaf_id"]
+        own = {"active_leaf_id": leaf_id and UUID(leaf_id), "rev": reading.revision.rev}
+        return SimpleNamespace(**fields | own)
 
     def _shown(self, branch):
         page = self.tree.page(self.owner, self.conversation_id, ALL, branch=branch)

@@ -158,6 +158,11 @@ class Workers(stateful.RuleBasedStateMachine):
         self.workers[number].copies.cache._fence.planned = dict(planned)
         self.tally[str(planned)] += 1
 
+    @stateful.rule(number=WORKERS, planned=st.sampled_from(FAULTS))
+    def go_wrong_now(self, number, planned):
+        self.go_wrong_next(number, planned)
+        self.append(number, 1)
+
     @stateful.rule(flushes=st.booleans())
     def forget(self, flushes):
         with self.server.raw() as raw:

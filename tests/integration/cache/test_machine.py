@@ -12,7 +12,7 @@ from app.services.windows import Window
 
 from .machine import SpoiledFence, Workers
 
-STEPS = int(os.environ.get("CACHE_STEPS", "2000"))
+STEPS = int(os.environ.get("CACHE_STEPS", "3000"))
 _AT_ONCE = 50
 SEED = int(os.environ.get("CACHE_SEED", random.randrange(2**32)))
 

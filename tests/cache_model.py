@@ -12,90 +12,25 @@ upkeep of their own, which may look at any time. Faults have a budget each; what
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from tests.cache_keys import (
-    ABSENT,
-    Key,
-    Value,
-    begun,
-    ended,
-    expired,
-    filled,
-    marks_of,
-    was_read,
+from tests.cache_keys import ABSENT, Key, Value, begun, ended, expired, filled, marks_of, was_read
+from tests.cache_states import (
+    OVER,
+    UPKEEP,
+    Faults,
+    Reader,
+    Recipe,
+    State,
+    Upkeep,
+    Writer,
+    acknowledged,
+    doubted,
+    having,
+    noted,
+    spend,
+    trusting,
 )
-
-UPKEEP = "upkeep"
-OVER = "over"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What the code does; each change of it makes a wrong one."""
-
-    begins: bool = True
-    fills_with_lease: bool = True
-    ends_into_holes: bool = False
-    splices_from_any: bool = False
-    notes_with_the_write: bool = True
-    notes_when: str = "begin"  # is not answered; or "unlink", which follows, is not either
-    waits: bool = True
-    """Whether a writer whose END was not answered notes it and waits until all know the note."""
-    drops_values_alone: bool = True
-
-
-class Faults(NamedTuple):
-    """How often each may come."""
-
-    forgotten: int = 0
-    """Redis loses the key: evicted, flushed, restarted."""
-    died: int = 0
-    """A writer is gone, before its commit or between it and END."""
-    unanswered: int = 0
-    """A command is not answered: carried out now, later or never."""
-    unheard: int = 0
-    """A writer's command is answered, and yet never carried out."""
-    expired: int = 0
-    """A mark runs out under its writer."""
-    rolled_back: int = 0
-    """Redis is again what it was at any time before: a failover to a replica that lagged."""
-
-
-class Writer(NamedTuple):
-    step: str = "begin"
-    frame: Value | None = None
-    is_doubtful: bool = False
-    version: int = 0
-
-
-class Reader(NamedTuple):
-    step: str = "read"
-    since: int = 0
-    """What was acknowledged when it began."""
-    seen: int = 0
-
-
-class Upkeep(NamedTuple):
-    step: str = "look"
-    note: int = 0
-    version: int = 0
-
-
-class State(NamedTuple):
-    actors: tuple[Writer | Reader | Upkeep, ...]
-    left: Faults
-    stored: int = 0
-    key: Key = ABSENT
-    past: Key = ABSENT
-    acknowledged: int = 0
-    note: int = 0
-    """Which note stands; 0: none."""
-    notes: int = 0
-    trusting: tuple[bool, bool] = (True, True)
-    late: frozenset[Any] = frozenset()
-    """Commands that will be carried out when nobody waits for them any more."""
 
 
 class Explored(NamedTuple):
@@ -157,17 +92,17 @@ class Steps:
         for token in marks_of(state.key)[:1]:
             is_over = state.actors[token].step == OVER
             if is_over or state.left.expired:
-                spent = state if is_over else _spend(state, "expired")
+                spent = state if is_over else spend(state, "expired")
                 yield spent._replace(key=expired(state.key))
         if state.left.forgotten and state.key != ABSENT:
-            yield _spend(state, "forgotten")._replace(key=ABSENT)
+            yield spend(state, "forgotten")._replace(key=ABSENT)
         if state.left.rolled_back:
             yield state._replace(past=state.key)
-            yield _spend(state, "rolled_back")._replace(key=state.past)
+            yield spend(state, "rolled_back")._replace(key=state.past)
         if state.note:  # who did not look for long shows nothing
             for process, is_trusting in enumerate(state.trusting):
                 if is_trusting:
-                    yield _trusting(state, process, is_trusting=False)
+                    yield trusting(state, process, is_trusting=False)
 
     # Writers
 
@@ -181,68 +116,68 @@ class Steps:
         elif writer.step == "end":
             yield from self._ended(state, place, writer)
         elif writer.step == "note":
-            yield _with(_noted(state), place, writer._replace(step="wait"))
+            yield having(noted(state), place, writer._replace(step="wait"))
             if state.left.died:
-                yield _with(_spend(state, "died"), place, Writer(OVER))
+                yield having(spend(state, "died"), place, Writer(OVER))
         elif writer.step == "wait" and (not state.note or state.trusting == (False, False)):
-            yield _acknowledged(_with(state, place, Writer(OVER)), writer)
+            yield acknowledged(having(state, place, Writer(OVER)), writer)
 
     def _begun(self, state: State, place: int) -> Iterator[State]:
         ready = Writer("commit")
         if not self._recipe.begins:
-            yield _with(state, place, ready)
+            yield having(state, place, ready)
             return
         key, frame = begun(state.key, place)
-        yield _with(state._replace(key=key), place, ready._replace(frame=frame))
+        yield having(state._replace(key=key), place, ready._replace(frame=frame))
         if state.left.unheard:
-            yield _with(_spend(state, "unheard"), place, ready)
+            yield having(spend(state, "unheard"), place, ready)
         for unsure in self._unanswered(state, ("begin", place)):
             is_doubtful = self._recipe.notes_when == "begin"
-            yield _with(unsure, place, Writer("unlink", is_doubtful=is_doubtful))
+            yield having(unsure, place, Writer("unlink", is_doubtful=is_doubtful))
 
     def _unlinked(self, state: State, place: int, writer: Writer) -> Iterator[State]:
         ready = writer._replace(step="commit")
-        yield self._noted_early(_with(state._replace(key=ABSENT), place, ready), place)
+        yield self._noted_early(having(state._replace(key=ABSENT), place, ready), place)
         for unsure in self._unanswered(state, ("unlink",)):
-            doubtful = _with(unsure, place, ready._replace(is_doubtful=True))
-            yield self._noted_early(_doubted(doubtful, place), place)
+            doubtful = having(unsure, place, ready._replace(is_doubtful=True))
+            yield self._noted_early(doubted(doubtful, place), place)
 
     def _noted_early(self, state: State, place: int) -> State:
         """A wrong recipe: the note has a transaction of its own, before the write's."""
         writer = state.actors[place]
         is_due = isinstance(writer, Writer) and writer.is_doubtful
         is_early = is_due and not self._recipe.notes_with_the_write
-        return _noted(state) if is_early else state
+        return noted(state) if is_early else state
 
     def _committed(self, state: State, place: int, writer: Writer) -> Iterator[State]:
         version = state.stored + 1
-        done = _with(
+        done = having(
             state._replace(stored=version), place, writer._replace(step="end", version=version)
         )
         is_noted = writer.is_doubtful and self._recipe.notes_with_the_write
-        yield _noted(done) if is_noted else done
-        yield _with(state, place, writer._replace(step="end"))  # it comes to nothing
+        yield noted(done) if is_noted else done
+        yield having(state, place, writer._replace(step="end"))  # it comes to nothing
         if state.left.died:
-            yield _with(_spend(state, "died"), place, Writer(OVER))
+            yield having(spend(state, "died"), place, Writer(OVER))
 
     def _ended(self, state: State, place: int, writer: Writer) -> Iterator[State]:
-        over = _with(state, place, Writer(OVER))
-        told = _acknowledged(over, writer)
+        over = having(state, place, Writer(OVER))
+        told = acknowledged(over, writer)
         command = self._ending(place, writer)
         yield told._replace(key=self._carried_out(state.key, command))
         if state.left.unheard:
-            yield _spend(told, "unheard")
+            yield spend(told, "unheard")
         if state.left.died:
-            yield _spend(over, "died")
+            yield spend(over, "died")
         for unsure in self._unanswered(state, command):
-            yield _doubted(self._unended(unsure, place, writer), place)
+            yield doubted(self._unended(unsure, place, writer), place)
 
     def _unended(self, state: State, place: int, writer: Writer) -> State:
         """What a writer does about an END that was not answered."""
-        over = _acknowledged(_with(state, place, Writer(OVER)), writer)
+        over = acknowledged(having(state, place, Writer(OVER)), writer)
         if not (writer.version and self._recipe.waits):
             return over
-        return _with(state, place, writer._replace(step="wait" if writer.is_doubtful else "note"))
+        return having(state, place, writer._replace(step="wait" if writer.is_doubtful else "note"))
 
     def _ending(self, place: int, writer: Writer) -> tuple[Any, ...]:
         """END, with the value that the writer knows."""
@@ -261,25 +196,25 @@ class Steps:
         elif reader.step == "drop":
             is_spared = self._recipe.drops_values_alone and not isinstance(state.key, Value)
             key = state.key if is_spared else ABSENT
-            yield _with(state._replace(key=key), place, Reader(OVER)), None
+            yield having(state._replace(key=key), place, Reader(OVER)), None
         elif reader.step == "select":
-            yield _with(state, place, reader._replace(step="fill", seen=state.stored)), None
+            yield having(state, place, reader._replace(step="fill", seen=state.stored)), None
         elif reader.step == "fill":
             yield from self._filled(state, place, reader)
 
     def _looked_up(self, state: State, place: int) -> Iterator[Step]:
-        over, began = _with(state, place, Reader(OVER)), state.acknowledged
+        over, began = having(state, place, Reader(OVER)), state.acknowledged
         if not state.trusting[place % 2]:
             yield over, None
             return
         for unsure in self._unanswered(over, ("read", place)):
-            yield _doubted(unsure, place), None
+            yield doubted(unsure, place), None
         if isinstance(state.key, Value):
             yield over, self._staleness(state, place)
-            yield _with(state, place, Reader("drop")), None  # too short, or undecodable
+            yield having(state, place, Reader("drop")), None  # too short, or undecodable
             return
         key, is_leased = was_read(state.key, place)
-        leased = _with(state, place, Reader("select", since=began))
+        leased = having(state, place, Reader("select", since=began))
         yield (leased if is_leased else over)._replace(key=key), None
 
     def _staleness(self, state: State, place: int) -> str | None:
@@ -288,7 +223,7 @@ class Steps:
         return "noted" if state.note else "old"
 
     def _filled(self, state: State, place: int, reader: Reader) -> Iterator[Step]:
-        over = _with(state, place, Reader(OVER))
+        over = having(state, place, Reader(OVER))
         command = ("fill", place, reader.seen)
         broken = "old" if reader.seen < reader.since else None
         yield over._replace(key=self._carried_out(state.key, command)), broken
@@ -298,17 +233,17 @@ class Steps:
 
     def _kept(self, state: State, place: int, upkeep: Upkeep) -> Iterator[State]:
         if upkeep.step == "look" and not state.note:
-            yield _trusting(state, place, is_trusting=True)
+            yield trusting(state, place, is_trusting=True)
         elif upkeep.step == "look":
             told = Upkeep("deliver", state.note, state.stored)
-            yield _doubted(_with(state, place, told), place)
+            yield doubted(having(state, place, told), place)
         elif upkeep.step == "deliver":
             command = ("end", UPKEEP, upkeep.version, None)
-            forgets = _with(state, place, upkeep._replace(step="forget"))
+            forgets = having(state, place, upkeep._replace(step="forget"))
             yield forgets._replace(key=self._carried_out(state.key, command))
-            yield from self._unanswered(_with(state, place, Upkeep()), command)
+            yield from self._unanswered(having(state, place, Upkeep()), command)
         else:
-            done = _with(state, place, Upkeep())
+            done = having(state, place, Upkeep())
             is_same = state.note == upkeep.note
             yield done._replace(note=0) if is_same else done
 
@@ -334,36 +269,8 @@ class Steps:
     def _unanswered(self, state: State, command: tuple[Any, ...]) -> Iterator[State]:
         """`state` where nothing was heard of a command: it comes never, now or later."""
         if state.left.unanswered:
-            spent = _spend(state, "unanswered")
+            spent = spend(state, "unanswered")
             yield spent
             yield spent._replace(key=self._carried_out(spent.key, command))
             if command[0] not in {"read", "fill"}:  # a lease that is late is one of nobody
                 yield spent._replace(late=spent.late | {command})
-
-
-def _with(state: State, place: int, actor: Writer | Reader | Upkeep) -> State:
-    actors = (*state.actors[:place], actor, *state.actors[place + 1 :])
-    return state._replace(actors=actors)
-
-
-def _acknowledged(state: State, writer: Writer) -> State:
-    return state._replace(acknowledged=max(state.acknowledged, writer.version))
-
-
-def _noted(state: State) -> State:
-    return state._replace(note=state.notes + 1, notes=state.notes + 1)
-
-
-def _trusting(state: State, place: int, *, is_trusting: bool) -> State:
-    both = [*state.trusting]
-    both[place % 2] = is_trusting
-    return state._replace(trusting=(both[0], both[1]))
-
-
-def _doubted(state: State, place: int) -> State:
-    return _trusting(state, place, is_trusting=False)
-
-
-def _spend(state: State, fault: str) -> State:
-    left = state.left._replace(**{fault: getattr(state.left, fault) - 1})
-    return state._replace(left=left)

@@ -1,14 +1,12 @@
 """Two workers on one PostgreSQL and one Redis that goes wrong: what both show is what is stored."""
 
 from contextlib import suppress
-from functools import partial
 from itertools import count
 from uuid import UUID, uuid4
 
 from hypothesis import stateful
 from hypothesis import strategies as st
 
-from app.cache.client import Failure
 from app.cache.fast import Lease
 from app.errors import ParleyError, RecordNotFoundError
 from app.json_text import loads
@@ -17,62 +15,13 @@ from app.services.identity import Identity
 from app.services.messages import Draft, Edit
 from app.services.questions import Question
 
+from .spoiled import FAULTS, DiedError
+
 WORKERS = st.integers(0, 1)
 PLACES = st.integers(0, 1000)
 LIMITS = st.sampled_from([1, 2, 5, 50, 70])
 
 FOREIGN = b"somebody else's"
-
-
-class DiedError(BaseException):
-    """A worker is gone."""
-
-
-class SpoiledFence:
-    """The Fence of a worker; the steps that are planned go wrong, once each.
-
-    `unanswered`, `done unanswered` (it was carried out), `unheard` (nobody knows), `died`.
-    """
-
-    def __init__(self, fence):
-        self._fence = fence
-        self.planned = {}
-
-    def __getattr__(self, step):
-        return partial(self._run, getattr(self._fence, step), step)
-
-    def _run(self, work, step, *arguments, **named):
-        is_of_upkeep = step == "end" and arguments[1] == "-"
-        fault = None if is_of_upkeep else self.planned.pop(step, None)
-        return _spoiled(work, step, fault, *arguments, **named)
-
-
-def _spoiled(work, step, fault, *arguments, **named):
-    if fault is None:
-        return work(*arguments, **named)
-    if fault == "died":
-        raise DiedError
-    if fault == "unheard":
-        return [b"" if step == "begin" else "fenced" for _ in arguments[2]]
-    if fault == "done unanswered":
-        work(*arguments, **named)
-    return False if step == "remove" else Failure.TIMEOUT
-
-
-FAULTS = [
-    {"begin": "unanswered"},
-    {"begin": "done unanswered"},
-    {"begin": "unheard"},
-    {"begin": "unanswered", "remove": "unanswered"},
-    {"begin": "done unanswered", "remove": "done unanswered", "end": "done unanswered"},
-    {"begin": "unanswered", "remove": "unanswered", "end": "unanswered"},
-    {"begin": "unanswered", "end": "died"},
-    {"begin": "unheard", "end": "unanswered"},
-    {"end": "unanswered"},
-    {"end": "done unanswered"},
-    {"end": "unheard"},
-    {"end": "died"},
-]
 
 
 class Workers(stateful.RuleBasedStateMachine):

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, Phase, seed, settings, stateful
 from app.cache.breaker import Breaker
 from app.services.windows import Window
 
-from .machine import SpoiledFence, Workers
+from .machine import Workers
+from .spoiled import SpoiledFence
 
 STEPS = int(os.environ.get("CACHE_STEPS", "3000"))
 _AT_ONCE = 50

@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from tests.cache_model import Faults, Recipe, explore
+from tests.cache_model import explore
+from tests.cache_states import Faults, Recipe
 
 LETTERS = {
     "F": "forgotten",

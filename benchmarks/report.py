@@ -26,6 +26,17 @@ TITLES = {
     "bench_scale": "What ten millions cost",
     "redis_away": "Redis away",
 }
+PLOTTED = {
+    "statements": {"statements": "appends a second, beside INSERT and five statements"},
+    "endpoints": {
+        "endpoints": "requests a second, and processor time of a request, by operation",
+        "clients": "share of the hand-written rate at 1, 16 and 64 clients",
+    },
+    "libraries": {"libraries": "how many times as many a second, beside libraries"},
+    "scale": {"scale": "milliseconds of a call by the number of messages"},
+    "redis_away": {"redis_away": "a call while Redis is away, and without a cache"},
+}
+"""The plots of a part, each with what it shows."""
 
 
 def page(results: Results) -> str:
@@ -137,8 +148,13 @@ def renewed(text: str, results: Results) -> str:
     for name, block in blocks.items():
         text = _between(text, name, block(results))
     for name in results.parts:
-        text = _between(text, name, part(results, name))
+        text = _between(text, name, "\n\n".join([*_plots(name), part(results, name)]))
     return text
+
+
+def _plots(name: str) -> list[str]:
+    shown = PLOTTED.get(name, {})
+    return [f"![{words}]({PLOTS.name}/{plot}.svg)" for plot, words in shown.items()]
 
 
 def _between(text: str, name: str, block: str) -> str:

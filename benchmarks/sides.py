@@ -20,7 +20,7 @@ from .scratch import Scratch, redis_database, scratch, superuser_url
 from .seeding import Batch, conversations_of, fill
 from .serving import gunicorn
 
-SECONDS = 0.6  # of a turn
+SECONDS = 0.5  # of a turn
 USERS = 100  # of the crowd
 OWNER, FEW, MANY = "somebody@example.com", "few@example.com", "many@example.com"
 BATCHES = (

@@ -150,7 +150,7 @@ def test_redis_away_is_told_as_errors_misses_and_an_open_breaker(make_app, email
         client.say(conversation_id, "Anybody there?")
         client.messages(conversation_id)
     after = scraped(client.app)
-    reasons = {"error": ("connection",), "read": ("away", "doubted")}
+    reasons = {"error": ("connection", "breaker_open"), "read": ("away", "doubted")}
     for event, named in reasons.items():
         assert sum(
             it.value("cache_events_total", event=event, reason=reason) * sign

@@ -3,6 +3,7 @@
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
 WORKERS ?= 3
 UNIT_SECONDS ?= 2
+CACHE_STEPS ?= 200000
 BIN := .venv/bin
 READY := .venv/.installed
 PEERS := .venv-peers/.installed
@@ -32,7 +33,7 @@ test-faults: $(READY) ## the long forms: pools, addresses, requests and texts in
 	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest -q -n $(WORKERS) tests/unit/test_addresses.py
 	@SCHEMATHESIS_EXAMPLES=200 $(BIN)/python -m pytest -q -rP tests/api/test_schemathesis.py
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -q -n $(WORKERS) tests/api/test_text.py tests/integration/cache tests/integration/test_search.py tests/unit/test_search_words.py tests/unit/test_search_query.py tests/unit/test_snippets.py tests/unit/test_recall.py tests/integration/repositories/test_cursors.py
-	@CACHE_MODEL=large CACHE_STEPS=200000 $(BIN)/python -m pytest -q -rP tests/integration/cache/test_model.py tests/integration/cache/test_machine.py
+	@CACHE_MODEL=large CACHE_STEPS=$(CACHE_STEPS) $(BIN)/python -m pytest -q -rP tests/integration/cache/test_model.py tests/integration/cache/test_machine.py
 	@MODEL_FAULTS=200 $(BIN)/python -m pytest -q tests/api/test_model_faults.py
 	@$(BIN)/python -m pytest -q -rP tests/faults/kills.py tests/faults/deaths.py tests/faults/reloads.py tests/faults/stores.py
 	@$(MAKE) test-mutants

@@ -110,8 +110,7 @@ class Composition:
     def start(self) -> None:
         """Fetches the provider's keys, and starts the threads that keep and end runs."""
         self.runner.start()
-        if self._upkeep:
-            self._upkeep.start()
+        self.wake()
         if self._provider_keys:
             self._provider_keys.refresh()
 
@@ -121,6 +120,11 @@ class Composition:
         False: Redis did not confirm it. Then what stood there may be used until its time is over.
         """
         return self._results.invalidate(*tags)
+
+    def wake(self) -> None:
+        """Starts the upkeep of copies, once, where nobody has called `start`."""
+        if self._upkeep:
+            self._upkeep.start()
 
     def end_soon(self) -> None:
         """Lets answers come to their end because the process was asked to end; see `drain`.
@@ -258,7 +262,9 @@ class Composition:
             return NoCopies()
         if self.settings.copies_strictly:
             return StrictCopies(MessageCache(self.redis, ttl=ttl, limit=limit), self.database)
-        cache = FastCache(self.redis, ttl=ttl, limit=limit)
+        cache = FastCache(
+            self.redis, ttl=ttl, limit=limit, mark_seconds=_longest_write(self.settings)
+        )
         self._upkeep = UpkeepService(self.database, cache)
         return FastCopies(cache, self._upkeep)
 
@@ -272,6 +278,11 @@ def migrations_folder() -> Path:
 def newest_migration() -> str | None:
     """The number of the migration that this code was written for."""
     return ScriptDirectory(str(migrations_folder())).get_current_head()
+
+
+def _longest_write(settings: Settings) -> float:
+    """Seconds from when a write is begun to its commit: it may wait for a connection first."""
+    return max(30.0, 2 * settings.db_statement_timeout + settings.db_pool_timeout)
 
 
 def _rate_limits(settings: Settings) -> RateLimits:

@@ -5,6 +5,7 @@ before they commit, that no older one is served from their end on. Where Redis m
 writer's word, that writer has left a note in the outbox; `relay` delivers it.
 """
 
+import math
 import random
 import secrets
 import time
@@ -16,10 +17,10 @@ from uuid import UUID
 import structlog
 
 from ..ids import parse_id
-from ..writes import FRESH_SECONDS, Written
+from ..writes import FRESH_SECONDS, KNOWN_SECONDS, Written
 from .client import Failure, RedisClient
 from .fence import GONE, Ending, Fence, Leased, key_of, prefix_of, value_in
-from .messages import HOSTILE, Miss, difference
+from .messages import Miss, difference
 from .splices import restored, spliced
 from .values import CachedMessages, Frame, Snapshot, Stamp, is_oversize
 
@@ -68,11 +69,15 @@ class FastCache:
         *,
         ttl: float,
         limit: int,
+        mark_seconds: float = 30.0,
         jitter: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
         name: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
-        """`name` gives marks and leases names that nobody else's has."""
+        """`mark_seconds`: longer than any write takes from its beginning to its commit.
+
+        `name` gives marks and leases names that nobody else's has.
+        """
         self.limit = limit
         self._client = client
         self._fence = Fence(client)
@@ -80,8 +85,10 @@ class FastCache:
         self._jitter = jitter
         self._name = name
         self._clock = clock
+        self._mark_ms = round(mark_seconds * 1000)
         self._epoch: str | None = None
-        self._trusted_until = 0.0
+        self._looked_at = self._changed_at = -math.inf
+        self._trusted_until = -math.inf
         self.doubts = 0
         """How often there was a doubt."""
 
@@ -97,16 +104,33 @@ class FastCache:
     def trust(self, epoch: str, look: Look) -> None:
         """What Redis holds of this epoch may be shown for a while, after a look that found nothing.
 
-        Unless there was a doubt since it began.
+        Unless there was a doubt since it began, or others may still write to another epoch.
         """
-        self._epoch = epoch
-        if self.doubts == look.doubts:
+        self._see(epoch, look)
+        is_known = look.began_at - self._changed_at >= KNOWN_SECONDS
+        if self.doubts == look.doubts and is_known:
             self._trusted_until = look.began_at + FRESH_SECONDS
 
-    def doubt(self, epoch: str | None = None) -> None:
-        """Redis may have missed something. What is written goes to `epoch` meanwhile."""
+    def distrust(self, epoch: str, look: Look) -> None:
+        """Redis may have missed something; what is written goes to this epoch meanwhile."""
+        self._see(epoch, look)
+        self.doubt()
+
+    def doubt(self) -> None:
+        """Redis may have missed something."""
         self.doubts += 1
-        self._epoch, self._trusted_until = epoch or self._epoch, 0.0
+        self._trusted_until = -math.inf
+
+    def _see(self, epoch: str, look: Look) -> None:
+        """The database's epoch at a look."""
+        if self._epoch not in (None, epoch):
+            self._changed_at, self._trusted_until = look.began_at, -math.inf
+        self._epoch, self._looked_at = epoch, look.began_at
+
+    def _writes_to(self) -> str | None:
+        """The epoch that others read from now, if that is certain."""
+        is_current = self._clock() - self._looked_at < FRESH_SECONDS
+        return self._epoch if is_current else None
 
     def read(self, conversation_id: UUID, owner: str, limit: int) -> CachedMessages | Lease | None:
         """The newest `limit` messages; else the lease to fill them, if anybody may now."""
@@ -136,10 +160,10 @@ class FastCache:
 
     def begin(self, owner: str, conversation_ids: Collection[UUID], *, is_told: bool) -> Begun:
         """Marks conversations; doubtful where it is not certain that they are marked."""
-        epoch, token, ids = self._epoch, self._name(), list(conversation_ids)
+        epoch, token, ids = self._writes_to(), self._name(), list(conversation_ids)
         if not ids:
             return Begun(epoch, token, owner, {})
-        stored = self._fence.begin(epoch, token, ids, is_wanted=is_told) if epoch else None
+        stored = self._begun(epoch, token, ids, is_wanted=is_told) if epoch else None
         if isinstance(stored, list):
             frames = {it: _own(value, it, owner) for it, value in zip(ids, stored, strict=True)}
             return Begun(epoch, token, owner, frames)
@@ -151,7 +175,8 @@ class FastCache:
     def end(self, begun: Begun, written: Mapping[UUID, Written]) -> bool:
         """Lets what was committed be shown; what is not named stays as it was.
 
-        False when Redis did not hear of it: it may have lost the mark, too.
+        False when Redis did not hear of it, and may have lost the mark, too; or when others may
+        read from another epoch by now.
         """
         if not begun.frames:
             return True
@@ -159,7 +184,8 @@ class FastCache:
             it: self._ending(begun.owner, it, frame, written.get(it))
             for it, frame in begun.frames.items()
         }
-        is_heard = begun.epoch is not None and self._tell(begun.epoch, begun.token, endings)
+        is_current = begun.epoch is not None and begun.epoch == self._writes_to()
+        is_heard = is_current and self._tell(begun.epoch or "", begun.token, endings)
         if not is_heard:
             self.doubt()
         return is_heard
@@ -195,22 +221,32 @@ class FastCache:
         frames = {it: _frame(reply) for it, reply in zip(ids, replies, strict=True) if reply}
         return {it: frame for it, frame in frames.items() if frame}
 
+    def _begun(
+        self, epoch: str, token: str, ids: list[UUID], *, is_wanted: bool
+    ) -> list[bytes] | Failure:
+        mark_ms = self._mark_ms
+        return self._fence.begin(epoch, token, ids, mark_ms=mark_ms, is_wanted=is_wanted)
+
     def _judged(
         self, stored: bytes, epoch: str, conversation_id: UUID, owner: str, limit: int
     ) -> CachedMessages | None:
-        """The newest of what is stored; what can't be shown to this owner is removed."""
+        """The newest of what is stored; what can't be shown to anybody is removed.
+
+        Another's conversation is a miss like any other: PostgreSQL says that it is not there.
+        """
         frame = _frame(stored)
         miss = difference(frame.stamp, str(conversation_id), owner) if frame else Miss.UNDECODABLE
-        if miss in HOSTILE:
+        if miss is Miss.OTHER_CONVERSATION:
             self._client.counts.add("hostile", miss)
             self._client.distrust()
         found = frame.newest(limit) if frame and not miss else None
-        if found is None:
-            self._fence.drop(epoch, [conversation_id])
-            self._missed(miss or Miss.TOO_SHORT)
-        else:
+        if found is not None:
             self._client.counts.add("read", "hit")
-        return found
+            return found
+        if miss is not Miss.OTHER_OWNER:
+            self._fence.drop(epoch, [conversation_id])
+        self._missed(miss or Miss.TOO_SHORT)
+        return None
 
     def _ending(
         self, owner: str, conversation_id: UUID, frame: Frame | None, written: Written | None

@@ -43,11 +43,17 @@ class Fence:
         self._client = client
 
     def begin(
-        self, epoch: str, token: str, conversation_ids: Sequence[UUID], *, is_wanted: bool
+        self,
+        epoch: str,
+        token: str,
+        conversation_ids: Sequence[UUID],
+        *,
+        mark_ms: int = 1000 * MARK_SECONDS,
+        is_wanted: bool,
     ) -> list[bytes] | Failure:
         """Marks conversations before a commit. What was there so far, where it is wanted."""
-        lifetimes = (MARK_SECONDS * 1000, FLOOR_SECONDS * 1000)
-        arguments = (token, *lifetimes, int(is_wanted), MAX_BYTES + _HEAD_BYTES)
+        key_ms = max(mark_ms, FLOOR_SECONDS * 1000)
+        arguments = (token, mark_ms, key_ms, int(is_wanted), MAX_BYTES + _HEAD_BYTES)
         return self._run(BEGIN, epoch, dict.fromkeys(conversation_ids, arguments))
 
     def drop(self, epoch: str, conversation_ids: Sequence[UUID]) -> None:

@@ -52,11 +52,12 @@ def request_id() -> str:
 
 def start_request() -> None:
     """Gives the request an id, starts its clock and bounds its body."""
-    request = current_request()
+    request, parley = current_request(), current_app.extensions["parley"]
+    parley.wake()
     request.environ[_LOGGED] = structlog.contextvars.bind_contextvars(request_id=request_id())
     request.environ[_STARTED] = time.perf_counter()
     metrics.work.set(_described(request.url_rule.rule) if request.url_rule else "none")
-    request.max_content_length = current_app.extensions["parley"].settings.max_body_bytes
+    request.max_content_length = parley.settings.max_body_bytes
 
 
 def finish_request(response: Response) -> Response:

@@ -69,7 +69,7 @@ class UpkeepService:
         if not noted:
             self._cache.trust(epoch, look)
             return False
-        self._cache.doubt(epoch)
+        self._cache.distrust(epoch, look)
         if not self._cache.relay(epoch, {row.conversation_id: row.version for row in noted}):
             return False
         with self._database.operation() as session:

@@ -12,6 +12,8 @@ import pytest
 from app.cache.client import Failure, RedisClient
 from app.cache.fast import FastCache, Lease
 from app.cache.values import MAX_BYTES, CachedMessages
+from app.revisions import Revision
+from app.writes import FRESH_SECONDS, KNOWN_SECONDS, Written
 
 from .fenced import OWNER, Talk, trusting
 from .truths import bounded, patient
@@ -34,16 +36,16 @@ def stored(talk, version=2):
     return b"V %d\n" % version + talk.value(version)
 
 
-def test_what_was_filled_is_shown_to_its_owner_alone(cache, raw):
+def test_what_was_filled_is_shown_to_its_owner_alone(cache):
     talk = Talk()
     lease = read(cache, talk)
     assert isinstance(lease, Lease)
     cache.fill(lease, talk.snapshot(2))
     found = read(cache, talk)
     assert (found.array, found.record) == (talk.snapshot(2).newest(50).array, b'{"revision":2}')
-    assert not isinstance(cache.read(talk.id, "bob@example.org", 50), CachedMessages)
-    assert not raw.exists(talk.key)
-    assert counts(cache)["hostile", "other_owner"] == 1
+    assert cache.read(talk.id, "bob@example.org", 50) is None
+    assert counts(cache)["read", "other_owner"] == 1
+    assert read(cache, talk) == found  # strangers who know its id take nothing away
 
 
 def test_a_look_is_believed_for_a_while_only(client):
@@ -62,6 +64,34 @@ def test_after_a_doubt_nothing_is_shown_until_a_look_that_began_later(cache):
     assert cache.is_trusted
 
 
+def test_who_finds_a_new_epoch_shows_nothing_until_all_others_have_found_it(client):
+    now = [100.0]
+    cache = trusting(client, clock=lambda: now[0])
+    cache.trust("later", cache.look())
+    assert not cache.is_trusted
+    now[0] += KNOWN_SECONDS + 0.01
+    cache.trust("later", cache.look())
+    assert cache.is_trusted
+
+
+def test_who_has_not_looked_for_long_notes_what_is_written(client):
+    now = [100.0]
+    cache = trusting(client, clock=lambda: now[0])
+    ids = [Talk().id]
+    assert not cache.begin(OWNER, ids, is_told=False).is_doubtful
+    now[0] += FRESH_SECONDS
+    assert cache.begin(OWNER, ids, is_told=False).is_doubtful
+
+
+def test_a_write_that_ends_in_another_epoch_is_not_certain(client):
+    now = [100.0]
+    cache = trusting(client, clock=lambda: now[0])
+    talk = Talk()
+    begun = cache.begin(OWNER, [talk.id], is_told=False)
+    cache.trust("later", cache.look())
+    assert not cache.end(begun, {talk.id: Written(Revision(2, uuid4()))})
+
+
 def foreign(talk):
     return stored(replace(talk, owner="bob@example.org"))
 
@@ -76,7 +106,6 @@ def sealed(*lines):
 
 
 HOSTILE = {
-    "another user's": foreign,
     "another conversation's": elsewhere,
     "of another version than it says": lambda talk: b"V 3\n" + talk.value(2),
     "without its version": lambda talk: talk.value(2),
@@ -88,6 +117,13 @@ HOSTILE = {
     "a deep header": lambda talk: sealed(b"[" * 4_000_000, b"{}", b"[]"),
     "an empty value": lambda talk: b"V 2\n",
 }
+
+
+def test_another_users_value_is_a_miss_and_stays_theirs(cache, raw):
+    talk = Talk()
+    raw.set(talk.key, foreign(talk))
+    assert read(cache, talk) is None
+    assert raw.get(talk.key) == foreign(talk)
 
 
 @pytest.mark.parametrize("name", HOSTILE)

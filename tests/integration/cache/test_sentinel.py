@@ -91,7 +91,7 @@ def test_a_successor_that_lags_behind_shows_nothing_old(servers, workers):
     pair[0].messages(place)
     master, replica = servers.servers
     with replica.raw() as raw:
-        (key,) = until(lambda: raw.keys(f"h:*{place}*"))
+        (key,) = until(lambda: raw.keys(f"s:*{place}*"))
         old = raw.get(key)
         assert pair[1].say(place, "News").status_code == 201
         said = [[it["content"] for it in worker.messages(place)] for worker in pair]

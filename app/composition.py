@@ -8,8 +8,6 @@ from alembic.script import ScriptDirectory
 
 from .cache.changes import ChangeHub
 from .cache.client import RedisClient
-from .cache.fast import FastCache
-from .cache.messages import MessageCache
 from .cache.results import ResultCache
 from .database import Database
 from .logs import join_logs
@@ -27,7 +25,7 @@ from .services.changes import ChangeService
 from .services.chat import ChatLimits, ChatService
 from .services.compat import CompatService
 from .services.conversations import ConversationService
-from .services.copies import Copies, FastCopies, NoCopies, StrictCopies
+from .services.copies import copies_of
 from .services.health import HealthService
 from .services.history import HistoryService
 from .services.jwks import ProviderKeys
@@ -43,7 +41,6 @@ from .services.tools import history_tools
 from .services.trash import TrashService
 from .services.tree import TreeService
 from .services.ui import UiService
-from .services.upkeep import UpkeepService
 from .services.users import UserService
 from .services.warming import Warming
 from .settings import Settings
@@ -92,8 +89,7 @@ class Composition:
         self.rate_limits = _rate_limits(settings)
         self._provider_keys = _provider_keys(settings)
         self.changes = self._hub()
-        self._upkeep: UpkeepService | None = None
-        self.copies = self._copied()
+        self.copies = copies_of(settings, self.redis, self.database)
         self.database.guard_with(self.copies)
         store, streaming = self._store(), self._streaming()
         self._warming = self._warmed(store.history)
@@ -123,8 +119,7 @@ class Composition:
 
     def wake(self) -> None:
         """Starts the upkeep of copies, once, where nobody has called `start`."""
-        if self._upkeep:
-            self._upkeep.start()
+        self.copies.start()
 
     def end_soon(self) -> None:
         """Lets answers come to their end because the process was asked to end; see `drain`.
@@ -142,8 +137,7 @@ class Composition:
         """Ends those threads and gives all connections back."""
         self.changes.close()
         self.runner.close()
-        if self._upkeep:
-            self._upkeep.close()
+        self.copies.close()
         if self._warming:
             self._warming.close()
         self.services.activity.close()
@@ -224,7 +218,7 @@ class Composition:
         return Services(
             activity=ActivityService(database),
             answers=answers,
-            bulk=BulkService(store.once, store.history),
+            bulk=BulkService(store.once),
             changes=ChangeService(database, conversations=conversations, hub=self.changes),
             chat=chat,
             compat=CompatService(database, chat=chat, conversations=conversations),
@@ -255,19 +249,6 @@ class Composition:
         count = self.settings.cache_warm_listed
         return Warming(history, count) if count and self.settings.uses_redis else None
 
-    def _copied(self) -> Copies:
-        """The copies of conversations that Redis keeps, in the way of the settings."""
-        ttl, limit = self.settings.redis_cache_ttl, self.settings.redis_cache_limit
-        if not self.settings.uses_redis:
-            return NoCopies()
-        if self.settings.copies_strictly:
-            return StrictCopies(MessageCache(self.redis, ttl=ttl, limit=limit), self.database)
-        cache = FastCache(
-            self.redis, ttl=ttl, limit=limit, mark_seconds=_longest_write(self.settings)
-        )
-        self._upkeep = UpkeepService(self.database, cache)
-        return FastCopies(cache, self._upkeep)
-
 
 def migrations_folder() -> Path:
     """Where the migrations are: within the installed package, or beside it in a checkout."""
@@ -278,11 +259,6 @@ def migrations_folder() -> Path:
 def newest_migration() -> str | None:
     """The number of the migration that this code was written for."""
     return ScriptDirectory(str(migrations_folder())).get_current_head()
-
-
-def _longest_write(settings: Settings) -> float:
-    """Seconds from when a write is begun to its commit: it may wait for a connection first."""
-    return max(30.0, 2 * settings.db_statement_timeout + settings.db_pool_timeout)
 
 
 def _rate_limits(settings: Settings) -> RateLimits:

@@ -40,8 +40,6 @@ NAMING_CONVENTION = {
 Listener = Callable[[str, frozenset[UUID]], None]
 """Is told an owner, and the ids of those conversations of theirs that are not as they were."""
 
-_SURE = (ParleyError, DBAPIError)
-"""What a statement that did nothing raises. Whoever is ended in the middle of one can't know."""
 _KNOWN = "SELECT parley_changes_are_known(%(seconds)s) AS are_known"
 _NOW = """
 SELECT id, revision, rev FROM conversations
@@ -112,7 +110,7 @@ class Database:
             with _availability(), session:
                 yield session
         except BaseException as error:
-            if not isinstance(error, _SURE) or isinstance(error, UnavailableError):
+            if not _is_sure(error):
                 session.leave()
             raise
         finally:
@@ -146,7 +144,8 @@ class Database:
                 for row in session.run(_NOW, {"owner": session.owner, "ids": untold})
             }
             for conversation_id in untold:
-                changes.tell(conversation_id, Written(found.get(conversation_id)))
+                now = Written(found.get(conversation_id), takes_away=True)
+                changes.tell(conversation_id, now)
         is_told = any(written.record for written in changes.written.values())
         begun = self._guard.begin(session.owner, ids, is_told=is_told)
         if ids and begun.is_doubtful:
@@ -158,11 +157,12 @@ class Database:
         ids = list(session.changes.conversation_ids)
         try:
             with self.operation() as operation:
-                statement = _KNOWN if is_noted else f"{NOTE}; {_KNOWN}"
-                (row,) = operation.run(statement, {"noted": ids, "seconds": KNOWN_SECONDS})
+                if not is_noted:  # by itself: what is known is asked when the note is there
+                    operation.run(NOTE, {"noted": ids})
+                (row,) = operation.run(_KNOWN, {"seconds": KNOWN_SECONDS})
                 if row.are_known:
                     return
-        except UnavailableError:  # the write is stored all the same
+        except (UnavailableError, DBAPIError):  # the write is stored all the same
             log.warning("changes_not_noted", conversations=len(ids))
         time.sleep(KNOWN_SECONDS)
 
@@ -175,6 +175,16 @@ class Database:
                 listener(session.owner, changed)
             except Exception as error:  # noqa: BLE001 - the change is stored, whatever this is
                 log.error("announcement_failed", error=type(error).__name__, where=places(error))
+
+
+def _is_sure(error: BaseException) -> bool:
+    """Whether a statement that failed so did nothing: we refused it, or the server says so.
+
+    Whoever is ended in the middle of one, or loses the answer, can't know.
+    """
+    if isinstance(error, DBAPIError):
+        return getattr(error.orig, "pgcode", None) is not None
+    return isinstance(error, ParleyError) and not isinstance(error, UnavailableError)
 
 
 @contextmanager

@@ -109,12 +109,15 @@ class Line:
     @classmethod
     def taken(cls, engine: Engine, owner: str | None) -> "Line":
         """One from the pool, on which each statement takes effect by itself."""
+        connection = None
         try:
             connection = engine.pool.connect()
+            line = cls(engine, connection, owner)
+            line._dbapi.autocommit = True
         except psycopg2.Error as error:
+            if connection is not None:
+                connection.invalidate(error)
             raise _translated(engine, error, "", is_disconnect=False) from error
-        line = cls(engine, connection, owner)
-        line._dbapi.autocommit = True
         return line
 
     @property

@@ -30,7 +30,8 @@ class Written:
 
     `revision`: None when it is gone. With a `record` (the conversation without its messages, as
     JSON) it tells all that is new: messages of the shown branch that are `changed`, and those
-    that are `appended` to it, which are all that there are where `is_whole`.
+    that are `appended` to it, which are all that there are where `is_whole`. It `takes_away` where
+    something that was said before may not be there any more.
     """
 
     revision: Revision | None
@@ -38,6 +39,7 @@ class Written:
     changed: Sequence[Said] = ()
     appended: Sequence[Said] = ()
     is_whole: bool = False
+    takes_away: bool = False
 
 
 class Changes:
@@ -72,7 +74,7 @@ class Changes:
     def tell(self, conversation_id: UUID, written: Written) -> None:
         """A conversation is now as it is said here; that is all only of a first change."""
         if conversation_id in self._written:
-            written = Written(written.revision)
+            written = Written(written.revision, takes_away=written.takes_away)
         elif conversation_id in self._created:
             written = replace(written, is_whole=True)
         self._written[conversation_id] = written

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from enum import StrEnum
 from functools import cache
 from hashlib import sha1
@@ -12,6 +11,7 @@ from typing import Any, TypeVar, cast
 from redis import exceptions
 
 from .. import metrics
+from ..errors import UnavailableError
 from .breaker import Breaker
 from .connections import FAULTS
 from .lanes import Command
@@ -146,15 +146,18 @@ class RedisClient:
         return self._count(Failure.PROTOCOL)
 
     def scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
-        """The keys that match, about `count` at a time; it ends early when Redis goes away."""
+        """The keys that match, about `count` at a time. UnavailableError: Redis went away."""
         keys: list[bytes] = []
-        with suppress(*FAULTS):
+        try:
             for key in self._servers.commands.scan_iter(match=pattern, count=count):
                 keys.append(key)
                 if len(keys) >= count:
                     yield keys
                     keys = []
-        yield keys
+        except FAULTS:
+            raise UnavailableError("Redis does not answer.") from None
+        if keys:
+            yield keys
 
     def ping(self) -> bool:
         """Whether Redis answers now. For readiness: asks even when the breaker is open."""

@@ -38,7 +38,8 @@ FAULTS = (
 class _FragileConnection(AbstractConnection):
     """redis-py closes a connection after a timeout or a broken reply; this one after any error."""
 
-    harmless: tuple[type[Exception], ...] = ()
+    harmless: tuple[type[Exception], ...] = (exceptions.NoScriptError,)
+    """What a server says that is well: the replies behind it are to be read."""
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         if getattr(self, "_sock", None) is None:  # closed by an error before, in the same pipeline
@@ -72,11 +73,11 @@ class _MasterTLSConnection(_FragileConnection, SentinelManagedSSLConnection):
 class _NodeConnection(_PlainConnection):
     """A Cluster's node that sends elsewhere is well, and what else it says is to be trusted."""
 
-    harmless = (exceptions.AskError,)
+    harmless = (exceptions.AskError, exceptions.NoScriptError)
 
 
 class _NodeTLSConnection(_TLSConnection):
-    harmless = (exceptions.AskError,)
+    harmless = (exceptions.AskError, exceptions.NoScriptError)
 
 
 class _Sentinels(Sentinel):

@@ -19,7 +19,7 @@ import structlog
 from ..ids import parse_id
 from ..writes import FRESH_SECONDS, KNOWN_SECONDS, Written
 from .client import Failure, RedisClient
-from .fence import GONE, Ending, Fence, Leased, key_of, prefix_of, value_in
+from .fence import GONE, MARK_SECONDS, Ending, Fence, Leased, key_of, prefix_of, value_in
 from .messages import Miss, difference
 from .splices import restored, spliced
 from .values import CachedMessages, Frame, Snapshot, Stamp, is_oversize
@@ -69,7 +69,7 @@ class FastCache:
         *,
         ttl: float,
         limit: int,
-        mark_seconds: float = 30.0,
+        mark_seconds: float = MARK_SECONDS,
         jitter: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
         name: Callable[[], str] = lambda: secrets.token_hex(8),

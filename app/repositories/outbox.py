@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from ..sessions import OperationSession
 
@@ -14,7 +13,7 @@ SELECT id, user_email FROM conversations
 WHERE deleted_at IS NULL AND is_published AND updated_at > now() - %(hours)s * interval '1 hour'
 ORDER BY updated_at DESC LIMIT %(most)s
 """
-_FORGET = "SELECT FROM parley_forget_changes(%(notes)s::uuid[])"
+_FORGET = "SELECT FROM parley_forget_changes(%(notes)s::bigint[])"
 
 
 def standing(session: OperationSession, max_notes: int) -> list[Any]:
@@ -25,7 +24,7 @@ def standing(session: OperationSession, max_notes: int) -> list[Any]:
     return session.run(_STANDING, {"max_notes": max_notes})
 
 
-def forget(session: OperationSession, notes: Sequence[UUID]) -> None:
+def forget(session: OperationSession, notes: Sequence[int]) -> None:
     """Removes notes that were delivered."""
     session.run(_FORGET, {"notes": list(notes)})
 

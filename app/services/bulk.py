@@ -10,7 +10,6 @@ from uuid import UUID
 from ..ids import is_foreign, parse_id
 from ..repositories.bulk import MOST_TAGS, Action, BulkRepository, Change
 from ..sessions import OwnedSession
-from .history import HistoryService
 from .lists import ListFilter
 from .once import Effect, Once, OnceService, Reference
 
@@ -22,7 +21,6 @@ MOST_AT_ONCE = 1000
 # What a deletion takes on ends well within a statement's time.
 _MOST_MESSAGES_AT_ONCE = 50_000
 _WHY = {"refused": f"It would have more than {MOST_TAGS} tags."}
-_HIDING: frozenset[Action] = frozenset({"trash", "delete"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +42,8 @@ class Bulk:
 
 
 class BulkService:
-    def __init__(self, once: OnceService, history: HistoryService) -> None:
+    def __init__(self, once: OnceService) -> None:
         self._once = once
-        self._history = history
 
     def change(
         self, owner: str, change: Change, references: Sequence[str], *, once: Once | None = None
@@ -77,7 +74,7 @@ class BulkService:
         def recall(_: OwnedSession, reference: Reference) -> _Changed:
             return _Changed(_recalled(references, reference))
 
-        return self._run(owner, once, change, Effect(work, _reference_to, recall))
+        return self._run(owner, once, Effect(work, _reference_to, recall))
 
     def change_where(
         self, owner: str, change: Change, wanted: ListFilter, *, once: Once | None = None
@@ -107,15 +104,10 @@ class BulkService:
         def recall(_: OwnedSession, reference: Reference) -> _Changed:
             return _Changed(_recalled(reference["ids"], reference))
 
-        return self._run(owner, once, change, Effect(work, keep, recall))
+        return self._run(owner, once, Effect(work, keep, recall))
 
-    def _run(
-        self, owner: str, once: Once | None, change: Change, effect: "Effect[_Changed]"
-    ) -> Bulk:
-        changed = self._once.run(owner, once, effect)
-        if change.action in _HIDING:
-            self._history.forget(*changed.revisions)
-        return changed.bulk
+    def _run(self, owner: str, once: Once | None, effect: "Effect[_Changed]") -> Bulk:
+        return self._once.run(owner, once, effect).bulk
 
 
 class _Changed(NamedTuple):

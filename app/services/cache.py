@@ -7,7 +7,7 @@ from uuid import UUID
 
 from ..cache.values import Frame, Snapshot
 from ..database import Database
-from ..errors import RecordNotFoundError, SetupError
+from ..errors import RecordNotFoundError, SetupError, UnavailableError
 from ..json_text import loads
 from ..repositories.outbox import recent
 from .copies import FastCopies
@@ -54,7 +54,7 @@ class CacheService:
     def verify(self, *, removes: bool = False) -> Iterator[Compared]:
         """All copies, some at a time. `removes` those that are not true.
 
-        SetupError: Redis does not tell, or this is not the tables' owner.
+        SetupError: this is not the tables' owner; UnavailableError: Redis does not tell.
         """
         self._insist()
         for ids in self._cache.stored(_AT_ONCE):
@@ -73,7 +73,7 @@ class CacheService:
             insist_on_owner(session)
         self._upkeep.look()
         if not self._cache.is_trusted:
-            raise SetupError("Redis does not answer, so that nothing is known of what it holds.")
+            raise SetupError("It is not known which copies may be shown: there are notes left.")
 
     def _compared(self, ids: Sequence[UUID], *, removes: bool) -> Compared:
         frames = self._frames(ids)
@@ -100,7 +100,7 @@ class CacheService:
     def _frames(self, ids: Sequence[UUID]) -> Mapping[UUID, Frame]:
         frames = self._cache.peek(ids)
         if frames is None:
-            raise SetupError("Redis went away meanwhile.")
+            raise UnavailableError("Redis does not answer.")
         return frames
 
     def _stored(self, conversation_id: UUID, frame: Frame) -> Snapshot | None:

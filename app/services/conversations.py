@@ -193,9 +193,7 @@ class ConversationService:
         conversation_id = self.find(owner, reference)
         with self._database.transaction(owner) as session:
             self.lock(session, conversation_id, expected)
-            revision = ConversationRepository(session).trash(conversation_id)
-        self._history.forget(conversation_id)
-        return revision
+            return ConversationRepository(session).trash(conversation_id)
 
     def erase(self, owner: str, reference: str, *, expected: Expected = ANY) -> None:
         """Removes a conversation and all its messages for good, from the trash too."""
@@ -207,7 +205,6 @@ class ConversationService:
                 raise RecordNotFoundError
             expected.check(Revision.of(state))
             conversations.erase(conversation_id)
-        self._history.forget(conversation_id)
 
 
 class _Made(NamedTuple):

@@ -5,16 +5,20 @@ each is a Guard of the database's writes.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
+from ..cache.client import RedisClient
 from ..cache.fast import Begun, FastCache
+from ..cache.fence import MARK_SECONDS
 from ..cache.messages import MessageCache
 from ..cache.values import CachedMessages, Snapshot
 from ..database import Database
 from ..repositories.conversations import ConversationRepository
 from ..revisions import Revision
+from ..settings import Settings
 from ..writes import Guard, NoGuard, Written
 from .upkeep import UpkeepService
 
@@ -33,6 +37,14 @@ class Copies(Guard, Protocol):
 
     def forget(self, *conversation_ids: UUID) -> None:
         """Removes what there is of conversations."""
+        ...
+
+    def start(self) -> None:
+        """Begins to keep copies, once in a process; without it that begins with the first read."""
+        ...
+
+    def close(self) -> None:
+        """Ends what was started."""
         ...
 
 
@@ -64,8 +76,24 @@ class FastCopies:
     def forget(self, *conversation_ids: UUID) -> None:
         self.cache.forget(conversation_ids)
 
+    def start(self) -> None:
+        self.upkeep.start()
 
-class StrictCopies(NoGuard):
+    def close(self) -> None:
+        self.upkeep.close()
+
+
+class _Unkept(NoGuard):
+    """Copies that need no upkeep."""
+
+    def start(self) -> None:
+        """There is nothing to start."""
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
+class StrictCopies(_Unkept):
     """Each read asks PostgreSQL for the revision; see cache.messages."""
 
     def __init__(self, cache: MessageCache, database: Database) -> None:
@@ -82,7 +110,7 @@ class StrictCopies(NoGuard):
 
     def end(self, _begun: Any, written: Mapping[UUID, Written], /) -> bool:
         """What was taken out of a conversation must not lie in Redis any longer."""
-        self.forget(*(it for it, after in written.items() if after.record is None))
+        self.forget(*(it for it, after in written.items() if after.takes_away))
         return True
 
     def forget(self, *conversation_ids: UUID) -> None:
@@ -90,7 +118,7 @@ class StrictCopies(NoGuard):
             self._cache.drop(*conversation_ids)
 
 
-class NoCopies(NoGuard):
+class NoCopies(_Unkept):
     """PostgreSQL is asked for everything."""
 
     limit = 0
@@ -104,3 +132,21 @@ class NoCopies(NoGuard):
 
 def _leave(_snapshot: Snapshot) -> None:
     """Nobody may fill now."""
+
+
+def copies_of(settings: Settings, redis: RedisClient, database: Database) -> Copies:
+    """The copies of conversations that Redis keeps, in the way of the settings."""
+    ttl, limit = settings.redis_cache_ttl, settings.redis_cache_limit
+    if not settings.uses_redis:
+        return NoCopies()
+    if settings.copies_strictly:
+        return StrictCopies(MessageCache(redis, ttl=ttl, limit=limit), database)
+    cache = FastCache(redis, ttl=ttl, limit=limit, mark_seconds=_longest_write(settings))
+    # A connection of its own: a look must not wait for those who wait for it.
+    alone = replace(settings, db_pool_size=1, db_max_overflow=0)
+    return FastCopies(cache, UpkeepService(Database.from_settings(alone), cache))
+
+
+def _longest_write(settings: Settings) -> float:
+    """Seconds from when a write is begun to its commit: it may wait for a connection first."""
+    return max(MARK_SECONDS, 2 * settings.db_statement_timeout + settings.db_pool_timeout)

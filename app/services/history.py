@@ -70,7 +70,7 @@ class HistoryService:
         return Transcript(tuple(path[:-1]))
 
     def forget(self, *conversation_ids: UUID) -> None:
-        """Removes copies of conversations that are no more."""
+        """Removes copies of conversations that were deleted past the guard of writes."""
         self._copies.forget(*conversation_ids)
 
     def snapshot(self, owner: str, conversation_id: UUID, count: int) -> Snapshot:

@@ -219,9 +219,7 @@ class TreeService:
             state = self._conversations.lock(session, conversation_id, expected)
             return _cut(session, conversation_id, message, state)
 
-        pruned = self._once.run(owner, once, Effect(cut, Pruned.reference, Pruned.recall))
-        self._history.forget(conversation_id)
-        return pruned
+        return self._once.run(owner, once, Effect(cut, Pruned.reference, Pruned.recall))
 
 
 def _cut(session: OwnedSession, conversation_id: UUID, message: str, state: Any) -> Pruned:

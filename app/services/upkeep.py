@@ -5,6 +5,8 @@ left to deliver, and not when a doubt has come up since.
 """
 
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -27,7 +29,7 @@ class UpkeepService:
         self._cache = cache
         self._every_seconds = every_seconds
         self._starting = threading.Lock()
-        self._is_started = False
+        self._is_started = self._is_starting = False
         self._closing = threading.Event()
 
     def start(self) -> None:
@@ -36,29 +38,38 @@ class UpkeepService:
             return
         with self._starting:
             if not self._is_started:
-                self.look()
+                self._look(self._has_delivered)
                 threading.Thread(target=self._repeat, name="parley-upkeep", daemon=True).start()
                 self._is_started = True
 
     def start_soon(self) -> None:
         """The same, without waiting for the first look: for who may hold a connection."""
-        if not self._is_started:
-            threading.Thread(target=self.start, name="parley-upkeep-start", daemon=True).start()
+        if not (self._is_started or self._is_starting):
+            self._is_starting = True
+            with suppress(RuntimeError):  # no more threads: the process ends
+                threading.Thread(target=self.start, name="parley-upkeep", daemon=True).start()
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Ends the thread, and gives its connection back."""
         self._closing.set()
+        self._database.close()
 
     def look(self) -> None:
         """Delivers what is left to deliver. Raises nothing: what fails leaves a doubt."""
+        self._look(self._deliver_all)
+
+    def _look(self, work: Callable[[], object]) -> None:
         try:
-            while self._has_delivered():
-                pass
+            work()
         except UnavailableError:
             self._cache.doubt()
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be served
             self._cache.doubt()
             log.error("upkeep_failed", error=type(error).__name__, where=places(error))
+
+    def _deliver_all(self) -> None:
+        while self._has_delivered() and not self._closing.is_set():
+            pass
 
     def _has_delivered(self) -> bool:
         """Delivers some notes; whether there may be more."""

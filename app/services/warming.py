@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
-from ..errors import RecordNotFoundError, UnavailableError
+import structlog
+
+from ..errors import RecordNotFoundError, UnavailableError, places
 from .history import HistoryService
+
+log = structlog.get_logger(__name__)
 
 _MOST_WAITING = 100  # lists; what comes beyond is not copied before it is opened
 
@@ -20,6 +24,7 @@ class Warming:
         self._waiting: queue.Queue[tuple[str, Sequence[UUID]] | None] = queue.Queue(_MOST_WAITING)
         self._starting = threading.Lock()
         self._is_started = False
+        self._closing = threading.Event()
 
     def warm(self, owner: str, conversation_ids: Sequence[UUID]) -> None:
         """Has the first of them copied soon; nobody waits for it."""
@@ -28,7 +33,8 @@ class Warming:
             self._waiting.put_nowait((owner, conversation_ids[: self._count]))
 
     def close(self) -> None:
-        """Ends the thread when it has done what waits, or at the end of the process."""
+        """Ends the thread with what it is at."""
+        self._closing.set()
         with suppress(queue.Full):
             self._waiting.put_nowait(None)
 
@@ -39,7 +45,7 @@ class Warming:
                 self._is_started = True
 
     def _work(self) -> None:
-        while listed := self._waiting.get():
+        while (listed := self._waiting.get()) and not self._closing.is_set():
             owner, conversation_ids = listed
             for conversation_id in conversation_ids:
                 self._copy(owner, conversation_id)
@@ -49,3 +55,5 @@ class Warming:
             self._history.revision(owner, conversation_id)
         except (RecordNotFoundError, UnavailableError):
             return
+        except Exception as error:  # noqa: BLE001 - the next one may be copied all the same
+            log.error("warming_failed", error=type(error).__name__, where=places(error))

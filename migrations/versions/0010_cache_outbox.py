@@ -13,26 +13,33 @@ depends_on = None
 
 OUTBOX = """
 CREATE TABLE cache_outbox (
-    conversation_id uuid CONSTRAINT pk_cache_outbox PRIMARY KEY,
-    note uuid NOT NULL DEFAULT gen_random_uuid(),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp())
+    note bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT pk_cache_outbox PRIMARY KEY,
+    conversation_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seen_at timestamptz)
 """
-# Not ON CONFLICT DO NOTHING: whoever delivers the older note must not remove this one.
+# Nothing here waits for another writer: only rows are added. Those of ten days ago are older than
+# any copy; they are left where nobody keeps copies that need them.
 NOTE = """
 CREATE FUNCTION parley_note_changes(ids uuid[]) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
-    INSERT INTO cache_outbox (conversation_id) SELECT DISTINCT unnest(ids) ORDER BY 1
-    ON CONFLICT (conversation_id) DO UPDATE SET note = gen_random_uuid()
+    DELETE FROM cache_outbox WHERE note IN (
+        SELECT note FROM cache_outbox WHERE created_at < now() - interval '10 days'
+        ORDER BY note LIMIT 100 FOR UPDATE SKIP LOCKED);
+    INSERT INTO cache_outbox (conversation_id) SELECT DISTINCT unnest(ids)
 $$
 """
 # An epoch is a history of this database: another one begins with a failover or a restore, where
 # revisions may come again with other content. Fails on a standby: nothing is cached from there.
 STANDING = """
 CREATE FUNCTION parley_cache_standing(max_notes integer)
-RETURNS TABLE (epoch text, conversation_id uuid, note uuid, version bigint)
+RETURNS TABLE (epoch text, conversation_id uuid, note bigint, version bigint)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
+    UPDATE cache_outbox SET seen_at = clock_timestamp() WHERE note IN (
+        SELECT n.note FROM cache_outbox n WHERE n.seen_at IS NULL
+        ORDER BY n.note LIMIT max_notes FOR UPDATE SKIP LOCKED);
     SELECT s.system_identifier || '-' || d.oid || '-'
             || left(pg_walfile_name(pg_current_wal_lsn()), 8),
         o.conversation_id, o.note, c.revision
@@ -40,22 +47,23 @@ AS $$
         JOIN pg_database d ON d.datname = current_database()
         LEFT JOIN (
             SELECT n.conversation_id, n.note FROM cache_outbox n
-            ORDER BY n.created_at LIMIT max_notes) o ON true
+            ORDER BY n.note LIMIT max_notes) o ON true
         LEFT JOIN conversations c ON c.id = o.conversation_id
 $$
 """
-# Whoever serves copies has found the outbox empty within less than so many seconds.
+# A note that a look has seen was there for all looks that began later: whoever serves copies has
+# found the outbox empty within less than so many seconds.
 KNOWN = """
 CREATE FUNCTION parley_changes_are_known(seconds double precision) RETURNS boolean
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
     SELECT EXISTS (
         SELECT FROM cache_outbox
-        WHERE created_at < clock_timestamp() - make_interval(secs => seconds))
+        WHERE seen_at < clock_timestamp() - make_interval(secs => seconds))
 $$
 """
 FORGET = """
-CREATE FUNCTION parley_forget_changes(notes uuid[]) RETURNS void
+CREATE FUNCTION parley_forget_changes(notes bigint[]) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
     DELETE FROM cache_outbox WHERE note = ANY (notes)
@@ -80,7 +88,7 @@ FUNCTIONS = {
     "parley_note_changes(uuid[])": NOTE,
     "parley_cache_standing(integer)": STANDING,
     "parley_changes_are_known(double precision)": KNOWN,
-    "parley_forget_changes(uuid[])": FORGET,
+    "parley_forget_changes(bigint[])": FORGET,
 }
 
 

@@ -153,7 +153,7 @@ def instances(service, found):
 @pytest.fixture(scope="module")
 def working(parley):
     """The application's own services, by the names of their classes."""
-    parley._upkeep.start()
+    parley.copies.upkeep.start()
     found = {}
     for name in parley.services.__dataclass_fields__:
         instances(getattr(parley.services, name), found)

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from app.cli.cache import cache
+from app.processes import free_port
 from tests.client import Client
 
 
@@ -85,6 +86,13 @@ def test_without_the_fast_mode_there_is_nothing_to_compare(make_app, mode):
     printed = make_app(cache_mode=mode).test_cli_runner().invoke(cache, ["verify"])
     assert printed.exit_code == 2
     assert "CACHE_MODE" in printed.output
+
+
+def test_without_redis_nothing_is_told_to_be_true(make_app):
+    made = make_app(cache_mode="fast", redis_url=f"redis://127.0.0.1:{free_port()}")
+    printed = made.test_cli_runner().invoke(cache, ["verify"])
+    assert printed.exit_code == 2
+    assert "Redis" in printed.output
 
 
 def test_the_newest_that_a_user_lists_are_copied(make_app, email):

@@ -90,13 +90,13 @@ FORBIDDEN = (
 WORKS_AS_OWNER = {
     "parley_activity()": "TABLE(active_conversations bigint)",
     "parley_cache_standing(max_notes integer)": (
-        "TABLE(epoch text, conversation_id uuid, note uuid, version bigint)"
+        "TABLE(epoch text, conversation_id uuid, note bigint, version bigint)"
     ),
     "parley_changes_are_known(seconds double precision)": "boolean",
     "parley_claim_expired_runs(max_runs integer)": (
         "TABLE(run_id uuid, owner text, attempt integer, cause text)"
     ),
-    "parley_forget_changes(notes uuid[])": "void",
+    "parley_forget_changes(notes bigint[])": "void",
     "parley_keep_runs(ids uuid[], owners text[], attempts integer[], numbers integer[], "
     "texts text[], seconds integer)": "TABLE(run_id uuid, lease text)",
     "parley_note_changes(ids uuid[])": "void",

@@ -92,6 +92,11 @@ def test_a_write_that_ends_in_another_epoch_is_not_certain(client):
     assert not cache.end(begun, {talk.id: Written(Revision(2, uuid4()))})
 
 
+def test_notes_of_many_are_delivered_to_a_redis_that_knows_no_scripts(cache, raw):
+    raw.script_flush()
+    assert cache.relay("tests", {Talk().id: 1, Talk().id: 2})
+
+
 def foreign(talk):
     return stored(replace(talk, owner="bob@example.org"))
 

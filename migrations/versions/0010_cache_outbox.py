@@ -51,12 +51,14 @@ AS $$
         LEFT JOIN conversations c ON c.id = o.conversation_id
 $$
 """
-# A note that a look has seen was there for all looks that began later: whoever serves copies has
+# A note that somebody has seen was there for all looks that began later: whoever serves copies has
 # found the outbox empty within less than so many seconds.
 KNOWN = """
 CREATE FUNCTION parley_changes_are_known(seconds double precision) RETURNS boolean
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
+    UPDATE cache_outbox SET seen_at = clock_timestamp() WHERE note IN (
+        SELECT n.note FROM cache_outbox n WHERE n.seen_at IS NULL FOR UPDATE SKIP LOCKED LIMIT 500);
     SELECT EXISTS (
         SELECT FROM cache_outbox
         WHERE seen_at < clock_timestamp() - make_interval(secs => seconds))

@@ -18,6 +18,7 @@ CREATE TABLE cache_outbox (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     seen_at timestamptz)
 """
+UNSEEN = "CREATE INDEX ix_cache_outbox_unseen ON cache_outbox (note) WHERE seen_at IS NULL"
 # Nothing here waits for another writer: only rows are added. Those of ten days ago are older than
 # any copy; they are left where nobody keeps copies that need them.
 NOTE = """
@@ -96,6 +97,7 @@ FUNCTIONS = {
 
 def upgrade() -> None:
     op.execute(OUTBOX)
+    op.execute(UNSEEN)
     for signature, sql in FUNCTIONS.items():
         op.execute(sql)
         op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")

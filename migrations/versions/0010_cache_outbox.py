@@ -19,15 +19,16 @@ CREATE TABLE cache_outbox (
     seen_at timestamptz)
 """
 UNSEEN = "CREATE INDEX ix_cache_outbox_unseen ON cache_outbox (note) WHERE seen_at IS NULL"
-# Nothing here waits for another writer: only rows are added. Those of ten days ago are older than
+# Nothing here waits for another writer: rows are added. Those of ten days ago are older than
 # any copy; they are left where nobody keeps copies that need them.
 NOTE = """
 CREATE FUNCTION parley_note_changes(ids uuid[]) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
     DELETE FROM cache_outbox WHERE note IN (
-        SELECT note FROM cache_outbox WHERE created_at < now() - interval '10 days'
-        ORDER BY note LIMIT 100 FOR UPDATE SKIP LOCKED);
+        SELECT o.note FROM (
+            SELECT note, created_at FROM cache_outbox ORDER BY note LIMIT 100) o
+        WHERE o.created_at < now() - interval '10 days');
     INSERT INTO cache_outbox (conversation_id) SELECT DISTINCT unnest(ids)
 $$
 """

@@ -6,7 +6,6 @@ writer's word, that writer has left a note in the outbox; `relay` delivers it.
 """
 
 import math
-import random
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,7 +21,7 @@ from .client import Failure, RedisClient
 from .fence import GONE, MARK_SECONDS, Ending, Fence, Leased, key_of, prefix_of, value_in
 from .messages import Miss, difference
 from .splices import restored, spliced
-from .values import CachedMessages, Frame, Snapshot, Stamp, is_oversize
+from .values import CachedMessages, Frame, Snapshot, Stamp, is_oversize, jitter, lifetime_ms
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +69,7 @@ class FastCache:
         ttl: float,
         limit: int,
         mark_seconds: float = MARK_SECONDS,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = jitter,
         clock: Callable[[], float] = time.monotonic,
         name: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
@@ -280,7 +279,7 @@ class FastCache:
         self._client.counts.add("read", miss)
 
     def _lifetime(self) -> int:
-        return round(self._ttl * 1000 * (0.9 + 0.2 * self._jitter()))
+        return lifetime_ms(self._ttl, self._jitter())
 
 
 def _frame(stored: bytes) -> Frame | None:

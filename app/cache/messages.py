@@ -5,13 +5,22 @@ authorises; the cache saves reading and serialising the messages. Whatever is lo
 in Redis, a value that names another conversation, owner or revision is never served.
 """
 
-import random
 from collections.abc import Callable
 from enum import StrEnum
 from uuid import UUID
 
 from .client import Failure, RedisClient
-from .values import MAX_BYTES, SCHEMA, CachedMessages, Snapshot, Stamp, decode, is_oversize
+from .values import (
+    MAX_BYTES,
+    SCHEMA,
+    CachedMessages,
+    Snapshot,
+    Stamp,
+    decode,
+    is_oversize,
+    jitter,
+    lifetime_ms,
+)
 
 
 class Miss(StrEnum):
@@ -49,7 +58,7 @@ class MessageCache:
         ttl: float = 3600,
         limit: int = 50,
         enabled: bool = True,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = jitter,
     ) -> None:
         self.limit = limit
         self._client = client
@@ -113,7 +122,7 @@ class MessageCache:
     def _store(self, key: str, value: bytes) -> str:
         if is_oversize(value):
             return "oversize"
-        ttl_ms = round(self._ttl * 1000 * (0.9 + 0.2 * self._jitter()))
+        ttl_ms = lifetime_ms(self._ttl, self._jitter())
         return "stored" if self._client.set(key, value, ttl_ms=ttl_ms) else "failed"
 
 

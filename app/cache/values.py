@@ -16,6 +16,7 @@ A value is one string:
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from random import Random
 from typing import Any
 
 import orjson
@@ -30,6 +31,7 @@ MAX_HEADER_BYTES = 128 * 1024
 """The same for headers: some 20,000 messages, and parsed in milliseconds."""
 
 _CHECKSUM_BYTES = 9
+_random = Random()  # noqa: S311 - of our own: Python's is for whoever counts on what it gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,16 @@ def encode(
     header = orjson.dumps(asdict(stamp) | facts)
     sealed = b"%b\n%b\n[%b]" % (header, record, b",".join(items))
     return b"%b\n%08x" % (sealed, zlib.crc32(sealed))
+
+
+def jitter() -> float:
+    """A number from 0 to 1, another one each time."""
+    return _random.random()
+
+
+def lifetime_ms(ttl: float, number: float) -> int:
+    """For how long a value is kept: `ttl` seconds, less or more by a tenth at most."""
+    return round(ttl * 1000 * (0.9 + 0.2 * number))
 
 
 def is_oversize(value: bytes) -> bool:

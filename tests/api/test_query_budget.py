@@ -108,7 +108,7 @@ def tap(settings):
 
 def look_once(app):
     """The cache may be read, and no later look of its upkeep is counted with what requests say."""
-    upkeep = app.extensions["parley"]._upkeep
+    upkeep = app.extensions["parley"].copies.upkeep
     upkeep.start()
     upkeep.close()
 

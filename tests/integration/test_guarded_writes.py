@@ -57,8 +57,9 @@ def doubtful(settings, app):
 
 
 @pytest.fixture
-def notes(rows):
-    """How many notes there are of a conversation, as everybody else sees it."""
+def notes(rows, parley, monkeypatch):
+    """How many notes there are of a conversation, as everybody else sees it; none is delivered."""
+    monkeypatch.setattr(parley.copies.upkeep, "look", lambda: None)
     query = "SELECT count(*) FROM cache_outbox WHERE conversation_id = :conversation_id"
     return lambda conversation_id: rows.run(query, conversation_id=conversation_id)[0].count
 

@@ -13,7 +13,7 @@ from app.search_words import any_of
 # Nobody's rows, with all that they tell; the outbox's are not even the application's to read.
 NOT_OWNED = {
     "alembic_version": ["version_num"],
-    "cache_outbox": ["conversation_id", "note", "created_at"],
+    "cache_outbox": ["note", "conversation_id", "created_at", "seen_at"],
 }
 # Tables force row-level security, with one policy for everybody but their owner; partitions and
 # children, too, since they can be read by name. A view is as good as its reader's rights.

@@ -28,6 +28,7 @@ from app.search_words import search_words
 from .stand_in import stand_in
 
 CONNECTIONS = 4  # of a worker, as Parley's pool keeps
+_PREPARED: set[Any] = set()  # connections
 _COLUMNS = """
 id, seq, parent_id, is_active, role, content, status, created_at, parts, client_message_id,
 model, finish_reason, error_class, prompt_tokens, completion_tokens, tokens_used,
@@ -126,7 +127,7 @@ def application() -> Flask:
         owner, (said,) = _owner(), orjson.loads(request.get_data())["messages"]
         values = _appended(owner, conversation_id, said)
         with pool.connection() as connection:
-            sql = statement(starts_run=False, is_under=False)
+            sql = _prepared(connection)
             rows = run(connection, sql, values)
         if not rows:
             raise NotFound
@@ -184,7 +185,16 @@ def _appended(owner: str, conversation_id: UUID, said: dict[str, Any]) -> dict[s
         "title": content[:60],
         "title_words": search_words(content[:60]),
         "preview": content[:100],
+        "is_told": False,
     }
+
+
+def _prepared(connection: Any) -> str:
+    """The same statement, prepared once per connection as Parley has it."""
+    append = statement(starts_run=False, is_under=False)
+    known = append.names() if connection in _PREPARED else ()
+    _PREPARED.add(connection)
+    return append.prepared(known, is_owned=False, is_kept=True)
 
 
 def _json(value: Any, status: int = 200) -> Response:

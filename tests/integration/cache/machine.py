@@ -14,6 +14,7 @@ from app.services.bulk import Change
 from app.services.identity import Identity
 from app.services.messages import Draft, Edit
 from app.services.questions import Question
+from app.writes import FRESH_SECONDS
 
 from .spoiled import FAULTS, DiedError
 
@@ -249,3 +250,6 @@ class Workers(stateful.RuleBasedStateMachine):
             self.tally["refused"] += 1
         except DiedError:
             self.tally["died"] += 1
+            if self.workers[number].copies.cache._fence.is_away:
+                # What was committed was told to nobody; the others find its note within a while.
+                self.clock.sleep(FRESH_SECONDS)

@@ -18,6 +18,8 @@ class SpoiledFence:
     def __init__(self, fence):
         self._fence = fence
         self.planned = {}
+        self.is_away = False
+        """Whether Redis did not confirm to the worker, lately, that an old value is gone."""
 
     def __getattr__(self, step):
         return partial(self._run, getattr(self._fence, step), step)
@@ -25,7 +27,10 @@ class SpoiledFence:
     def _run(self, work, step, *arguments, **named):
         is_of_upkeep = step == "end" and arguments[1] == "-"
         fault = None if is_of_upkeep else self.planned.pop(step, None)
-        return _spoiled(work, step, fault, *arguments, **named)
+        reply = _spoiled(work, step, fault, *arguments, **named)
+        if step in ("begin", "remove"):
+            self.is_away = reply is False or isinstance(reply, Failure)
+        return reply
 
 
 def _spoiled(work, step, fault, *arguments, **named):
@@ -48,6 +53,7 @@ FAULTS = [
     {"begin": "done unanswered", "remove": "done unanswered", "end": "done unanswered"},
     {"begin": "unanswered", "remove": "unanswered", "end": "unanswered"},
     {"begin": "unanswered", "end": "died"},
+    {"begin": "unanswered", "remove": "unanswered", "end": "died"},
     {"begin": "unheard", "end": "unanswered"},
     {"end": "unanswered"},
     {"end": "done unanswered"},

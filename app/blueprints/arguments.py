@@ -16,6 +16,8 @@ from ..storable import pointer_to, read_json
 Read = Callable[[Request], Any]
 
 _MOST_FAULTS = 100  # told; whoever makes more of them has other worries
+_SHORT = 24  # characters, as `limit=20`: longer queries hardly come again
+_MOST_KNOWN = 256
 
 
 class StrictParser(FlaskParser):
@@ -39,35 +41,51 @@ class StrictParser(FlaskParser):
 def reader(parser: StrictParser, schema: Schema, location: str) -> Read:
     """What reads a part of requests by a schema. Raises InvalidFieldsError, and others for bodies.
 
-    Most queries are empty, and most headers none of the schema's. What a schema makes of nothing
-    must be the same at all times, and hold nothing that can be changed: it is found out once.
+    Most queries are empty or one of a few, and most headers none of the schema's. What a schema
+    makes of those must be the same at all times, and hold nothing that can be changed: it is found
+    out once.
     """
     read = partial(parser.parse, schema, location=location)
-    is_empty = _emptiness(schema, location)
-    try:
-        nothing = schema.load({}) if is_empty else None
-    except ValidationError:
-        is_empty = None
-    if is_empty is None:
+    spelled = _spelling(schema, location)
+    if spelled is None:
         return read
+    known: dict[str, Any] = {}
 
-    def read_unless_empty(request: Request) -> Any:
-        if not is_empty(request.environ):
-            return read(request)
-        return dict(nothing) if isinstance(nothing, dict) else nothing
+    def read_once(request: Request) -> Any:
+        text = spelled(request.environ)
+        found = known.get(text) if text is not None else None
+        if found is None:
+            found = read(request)
+            if text is not None:
+                _keep(known, text, found)
+        return dict(found) if isinstance(found, dict) else found
 
-    return read_unless_empty
+    return read_once
 
 
-def _emptiness(schema: Schema, location: str) -> Callable[[Mapping[str, Any]], bool] | None:
-    """Tells by a WSGI environment whether it holds nothing for a schema; None: can't be told so."""
+def _spelling(schema: Schema, location: str) -> Callable[[Mapping[str, Any]], str | None] | None:
+    """What tells by a WSGI environment how a part is spelled; None there: it will not come again.
+
+    None at all: it can't be told so.
+    """
     if location == "query":
-        return lambda environ: not environ.get("QUERY_STRING")
+        return _short_query
     if location == "headers":
         names = [field.data_key or name for name, field in schema.fields.items()]
         keys = [f"HTTP_{name.upper().replace('-', '_')}" for name in names]
-        return lambda environ: not any(key in environ for key in keys)
+        return lambda environ: None if any(key in environ for key in keys) else ""
     return None
+
+
+def _short_query(environ: Mapping[str, Any]) -> str | None:
+    query: str = environ.get("QUERY_STRING", "")
+    return query if len(query) <= _SHORT else None
+
+
+def _keep(known: dict[str, Any], text: str, found: Any) -> None:
+    if len(known) >= _MOST_KNOWN:
+        known.clear()
+    known[text] = found
 
 
 def whole_body(req: Request) -> bytes:

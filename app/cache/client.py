@@ -189,7 +189,7 @@ class RedisClient:
         commands = [(verb, script, 1, key, *arguments) for key, arguments in keys.items()]
         if len(commands) != 1:
             return self.ask_all(*commands)
-        reply = self._call(*commands[0])
+        reply = self._guarded(lambda: self._servers.ask(*commands[0]))
         return reply if isinstance(reply, Failure) else [cast(bytes, reply)]
 
     def _call(self, *command: bytes | str | int) -> object:

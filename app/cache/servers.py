@@ -12,6 +12,7 @@ from ..redis_url import RedisUrl, read_redis_url
 from .cluster import Cluster
 from .connections import MasterPool, bounds, node_class, single_pool
 from .lanes import Command
+from .shelf import Shelf
 
 
 class Servers(Protocol):
@@ -52,17 +53,21 @@ class _Single:
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
         self._redis = Redis(connection_pool=pool)
+        self._shelf = Shelf(pool)
         self.execute: Callable[..., Any] = self._redis.execute_command
         self.ask: Callable[..., Any] = self._asked
         self.commands: CoreCommands = self._redis
 
     def _asked(self, *command: bytes | str | int) -> Any:
-        connection: Any = self._pool.get_connection()
+        connection = self._shelf.take()
         try:
             connection.send_packed_command(connection.pack_command(*command))
-            return connection.read_response()
-        finally:
-            self._pool.release(connection)
+            reply = connection.read_response()
+        except BaseException:
+            self._shelf.give_up(connection)
+            raise
+        self._shelf.keep(connection)
+        return reply
 
     def execute_all(self, commands: Sequence[Command]) -> list[Any]:
         with self._redis.pipeline(transaction=False) as pipeline:
@@ -84,6 +89,7 @@ class _Single:
         return pool.leads_to_master(pubsub.connection)
 
     def disconnect(self, *, inuse_connections: bool = True) -> None:
+        self._shelf.clear()
         self._pool.disconnect(inuse_connections=inuse_connections)
 
 

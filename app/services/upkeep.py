@@ -18,6 +18,7 @@ from ..repositories.outbox import forget, standing
 log = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 0.5
+CLOSING_SECONDS = 1.0
 _NOTES_AT_ONCE = 500
 
 
@@ -31,6 +32,7 @@ class UpkeepService:
         self._starting = threading.Lock()
         self._is_started = self._is_starting = False
         self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Looks once, then starts the thread that goes on with it: once in a process."""
@@ -39,7 +41,10 @@ class UpkeepService:
         with self._starting:
             if not self._is_started:
                 self._look(self._has_delivered)
-                threading.Thread(target=self._repeat, name="parley-upkeep", daemon=True).start()
+                self._thread = threading.Thread(
+                    target=self._repeat, name="parley-upkeep", daemon=True
+                )
+                self._thread.start()
                 self._is_started = True
 
     def start_soon(self) -> None:
@@ -50,8 +55,10 @@ class UpkeepService:
                 threading.Thread(target=self.start, name="parley-upkeep", daemon=True).start()
 
     def close(self) -> None:
-        """Ends the thread, and gives its connection back."""
+        """Ends the thread, and closes its connection: a look that hangs is not waited for."""
         self._closing.set()
+        if self._thread:
+            self._thread.join(CLOSING_SECONDS)
         self._database.close()
 
     def look(self) -> None:
@@ -90,3 +97,4 @@ class UpkeepService:
     def _repeat(self) -> None:
         while not self._closing.wait(self._every_seconds):
             self.look()
+        self._database.close()

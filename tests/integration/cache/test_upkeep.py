@@ -1,0 +1,51 @@
+"""The thread that keeps copies true, when it is told to end."""
+
+import gc
+import time
+from threading import Event
+from types import SimpleNamespace
+
+import pytest
+
+from app.cache.fast import FastCache
+from app.database import Database
+from app.services.upkeep import UpkeepService
+
+from ...streams import until
+
+
+@pytest.fixture
+def uncollected():
+    """What is forgotten is not tidied up by chance."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_a_look_under_way_when_it_is_closed_leaves_no_connection(app, settings, monkeypatch):
+    looking, pids = Event(), set()
+
+    def slow(session, _most):
+        (row,) = session.run("SELECT pg_backend_pid() AS pid", {})
+        pids.add(row.pid)
+        looking.set()
+        time.sleep(0.2)
+        return [SimpleNamespace(epoch="1", note=None)]
+
+    monkeypatch.setattr("app.services.upkeep.standing", slow)
+    database, parley = Database.from_settings(settings), app.extensions["parley"]
+    cache = FastCache(parley.redis, ttl=60, limit=50)
+    upkeep = UpkeepService(database, cache, every_seconds=0.01)
+    upkeep.start()
+    looking.clear()
+    assert looking.wait(10)
+    upkeep.close()
+    until(lambda: not _living(parley.database, pids))
+
+
+def _living(database, pids):
+    with database.operation() as session:
+        return session.run(
+            "SELECT pid FROM pg_stat_activity WHERE pid = ANY (%(pids)s)", {"pids": list(pids)}
+        )

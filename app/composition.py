@@ -132,6 +132,7 @@ class Composition:
         """Waits for answers that are being written; those not over in time end `interrupted`."""
         self.changes.close()
         self.runner.drain()
+        self.changes.close()  # what the last answers announced
 
     def close(self) -> None:
         """Ends those threads and gives all connections back."""

@@ -129,15 +129,17 @@ class Line:
         """Gives the connection back."""
         self._connection.close()
 
-    def run(self, statement: str | Statement, values: Mapping[str, Any]) -> list[Any]:
-        """The rows of one statement, named by its columns."""
+    def run(
+        self, statement: str | Statement, values: Mapping[str, Any], *, before: str = ""
+    ) -> list[Any]:
+        """The rows of one statement, named by its columns; `before`: SQL that is sent with it."""
         began = time.perf_counter()
         if self._owner is not None:
             values = {**values, OWNER: self._owner}
         try:
             if isinstance(statement, Statement) and self._backend.keeps(statement):
-                return self._run(statement, values)
-            return self._execute(self._plain(statement), values)
+                return self._run(statement, values, before)
+            return self._execute(before + self._plain(statement), values)
         except psycopg2.Error as error:
             raise self._failure(error, statement) from error
         except BaseException as error:
@@ -147,14 +149,14 @@ class Line:
         finally:
             self._count(statement, time.perf_counter() - began)
 
-    def _run(self, statement: Statement, values: Mapping[str, Any]) -> list[Any]:
+    def _run(self, statement: Statement, values: Mapping[str, Any], before: str) -> list[Any]:
         """One more time if what is prepared is not as it was, and nothing else is undone by that.
 
         Whatever went before in the same message is undone with it: nothing happens twice.
         """
         is_first = self._dbapi.status == STATUS_READY
         try:
-            return self._send(statement, values)
+            return self._send(statement, values, before)
         except psycopg2.Error as error:
             if error.pgcode not in _STALE:
                 raise
@@ -162,13 +164,13 @@ class Line:
             if not is_first:
                 raise
             self._dbapi.rollback()
-            return self._send(statement, values)
+            return self._send(statement, values, before)
 
-    def _send(self, statement: Statement, values: Mapping[str, Any]) -> list[Any]:
+    def _send(self, statement: Statement, values: Mapping[str, Any], before: str) -> list[Any]:
         self._backend.look(self._dbapi)
         text = self._backend.text(statement, is_owned=self._owner is not None)
         try:
-            rows = self._execute(text, values)
+            rows = self._execute(before + text, values)
         except BaseException:
             self._backend.failed(statement)
             raise

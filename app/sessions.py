@@ -37,10 +37,15 @@ class _StatementSession(Session):
         self._line: Line | None = None
         self._is_alone = True
 
-    def run(self, statement: str | Statement, values: Mapping[str, Any]) -> list[Any]:
-        """The rows of one hand-written statement, in one round trip."""
-        line = self._line
-        return (line if line and line.is_usable else self._taken()).run(statement, values)
+    def run(
+        self, statement: str | Statement, values: Mapping[str, Any], *, before: str = ""
+    ) -> list[Any]:
+        """The rows of one hand-written statement, in one round trip; `before`: what goes with it.
+
+        All of it takes effect, or nothing.
+        """
+        line = self._line if self._line and self._line.is_usable else self._taken()
+        return line.run(statement, values, before=before)
 
     def _taken(self) -> Line:
         self._let_go()
@@ -128,12 +133,13 @@ class SingleSession(OwnedSession):
         if begun.is_doubtful:
             self._doubted.append(conversation_id)
 
-    def run(self, statement: str | Statement, values: Mapping[str, Any]) -> list[Any]:
+    def run(
+        self, statement: str | Statement, values: Mapping[str, Any], *, before: str = ""
+    ) -> list[Any]:
         if self._doubted:  # a note that was there before the change could be delivered before it
-            text = statement if isinstance(statement, str) else statement.plain(is_owned=False)
-            statement, values = f"{NOTE}; {text}", {**values, "noted": self._doubted}
+            before, values = f"{NOTE}; {before}", {**values, "noted": self._doubted}
             self._doubted = []
-        return super().run(statement, values)
+        return super().run(statement, values, before=before)
 
     @property
     def is_noted(self) -> bool:

@@ -41,7 +41,7 @@ class Ground:
 def ground() -> Iterator[Ground]:
     with ExitStack() as stack:
         there = stack.enter_context(scratch("parley_statements"))
-        fill(there, [Batch(OWNER, 400, 0), Batch(OWNER, 100, 100)])
+        fill(there, [Batch(OWNER, 2_000, 0), Batch(OWNER, 100, 100)])
         redis_url = stack.enter_context(redis_database())
         parley = Parley("recall", settings=replace(there.settings, redis_url=redis_url))
         stack.enter_context(closing(parley))

@@ -192,7 +192,7 @@ def _appended(owner: str, conversation_id: UUID, said: dict[str, Any]) -> dict[s
 def _prepared(connection: Any) -> str:
     """The same statement, prepared once per connection as Parley has it."""
     append = statement(starts_run=False, is_under=False)
-    known = append.names() if connection in _PREPARED else ()
+    known = append.names if connection in _PREPARED else ()
     _PREPARED.add(connection)
     return append.prepared(known, is_owned=False, is_kept=True)
 

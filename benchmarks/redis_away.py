@@ -22,7 +22,7 @@ from .seeding import Batch, conversations_of, fill
 
 ROUNDS, CALLS = 7, 200
 OWNER = "somebody@example.com"
-OFF: dict[str, Any] = {"enable_redis_cache": False}
+OFF: dict[str, Any] = {"cache_mode": "off"}
 WHAT = {
     "read": "a read of 20 messages while Redis is away",
     "append": "an append while Redis is away",
@@ -44,7 +44,7 @@ OPERATIONS: dict[str, Callable[[Parley, str], object]] = {"read": read, "append"
 def measure() -> Iterator[Figure]:
     with ExitStack() as stack:
         there = stack.enter_context(scratch("parley_redis_away"))
-        fill(there, [Batch(OWNER, 200, 20)])
+        fill(there, [Batch(OWNER, 2_000, 20)])
         ids = conversations_of(there, OWNER, 20)
         away = replace(there.settings, redis_url=f"redis://127.0.0.1:{free_port()}")
         sides = {"ours": away, "theirs": replace(there.settings, **OFF)}

@@ -53,11 +53,11 @@ def reader(parser: StrictParser, schema: Schema, location: str) -> Read:
 
     def read_once(request: Request) -> Any:
         text = spelled(request.environ)
-        found = known.get(text) if text is not None else None
-        if found is None:
-            found = read(request)
-            if text is not None:
-                _keep(known, text, found)
+        if text is None:
+            return read(request)
+        if text not in known:
+            _keep(known, text, read(request))
+        found = known[text]
         return dict(found) if isinstance(found, dict) else found
 
     return read_once

@@ -2,8 +2,8 @@
 
 An announcement says which conversations of an owner are not as they were, and nothing of what was
 said. It goes to the watchers of this process directly and to the other processes through Redis,
-once a commit, on a channel of the owner's. Whoever it wakes looks at PostgreSQL: one that is lost
-is made up for by the next look, one that comes twice costs a look.
+soon after a commit, on a channel of the owner's. Whoever it wakes looks at PostgreSQL: one that is
+lost is made up for by the next look, one that comes twice costs a look.
 """
 
 import threading
@@ -14,6 +14,7 @@ from uuid import UUID
 from weakref import WeakSet, WeakValueDictionary
 
 from .client import RedisClient
+from .post import Post
 from .subscription import Subscription
 
 JOIN_SECONDS = 0.05
@@ -61,7 +62,7 @@ class ChangeHub:
     """The watchers of this process. Without a Redis they hear this process alone."""
 
     def __init__(self, redis: RedisClient | None = None, redis_url: str | None = None) -> None:
-        self._redis = redis
+        self._post = Post(redis) if redis else None
         self._crowds: WeakValueDictionary[str, WeakSet[Watcher]] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._is_closed = False
@@ -73,9 +74,8 @@ class ChangeHub:
         """Wakes who watches these conversations of an owner, here and elsewhere."""
         channel = channel_of(owner)
         self._wake(channel, conversation_ids)
-        if self._redis:
-            names = " ".join(map(str, conversation_ids))
-            self._redis.publish(channel, names.encode())
+        if self._post:
+            self._post.send(channel, conversation_ids)
 
     def watch(self, owner: str, conversation_id: UUID) -> Watcher | None:
         """Somebody who hears what is announced from now on; None: the owner has too many."""
@@ -97,13 +97,18 @@ class ChangeHub:
         return self._subscription is not None and self._subscription.hears(channel)
 
     def close(self) -> None:
-        """Ends all watchers, those still to come included, and the subscription."""
+        """Ends all watchers, those still to come included, and the subscription.
+
+        What is announced still reaches the other processes.
+        """
         with self._lock:
             self._is_closed = True
         for watcher in self._all():
             watcher.end()
         if self._subscription:
             self._subscription.close()
+        if self._post:
+            self._post.carry()
 
     def _hear(self, channel: str | None, message: bytes | None = None) -> None:
         """Without a message everybody there looks for themselves; without a channel, all do."""

@@ -122,10 +122,6 @@ class RedisClient:
             return not isinstance(self._ask(int, "UNLINK", *groups[0]), Failure)
         return not isinstance(self.ask_all(*(("UNLINK", *group) for group in groups)), Failure)
 
-    def publish(self, channel: str, message: bytes) -> bool:
-        """Whether Redis took a message for whoever listens to a channel at this moment."""
-        return not isinstance(self._ask(int, "PUBLISH", channel, message), Failure)
-
     def ask_all(self, *commands: Command) -> list[Any] | Failure:
         """The replies to commands that are sent at once; a Failure if one of them was refused."""
         return cast(list[Any] | Failure, self._guarded(lambda: self._send_all(commands)))

@@ -13,17 +13,13 @@ from uuid import UUID
 from ..models import Conversation
 from ..models.conversation import SHOWN
 from ..statements import IN_ORDER, Statement
+from .as_json import ITEM_JSON, TRASHED_JSON
 from .base import Repository
-from .conversations import CLIENT_ID
 
 Order = Literal["newest", "pinned", "rest", "trash"]
 
 TRASHED = "deleted_at IS NOT NULL AND is_published"
 
-_COLUMNS = f"""
-id, {CLIENT_ID}, title, title_source, preview, mode, model, tags, is_pinned, is_archived,
-message_count, total_tokens, revision, rev, created_at, updated_at
-"""
 _CONDITIONS = {
     "is_archived": "is_archived = %(is_archived)s",
     "is_pinned": "is_pinned = %(is_pinned)s",
@@ -42,14 +38,14 @@ class _Part(NamedTuple):
 
     condition: str
     moment: str = "updated_at"
-    columns: str = _COLUMNS
+    json: str = ITEM_JSON
 
 
 _PARTS: dict[Order, _Part] = {
     "newest": _Part(SHOWN),
     "pinned": _Part(f"{SHOWN} AND is_pinned"),
     "rest": _Part(f"{SHOWN} AND NOT is_pinned"),
-    "trash": _Part(TRASHED, "deleted_at", f"{_COLUMNS}, deleted_at"),
+    "trash": _Part(TRASHED, "deleted_at", TRASHED_JSON),
 }
 
 
@@ -71,8 +67,8 @@ class ListRepository(Repository[Conversation]):
         *,
         take: int,
         cursor: ListCursor | None = None,
-    ) -> list[Any]:
-        """Rows after `cursor`. `pinned` goes on with the rest.
+    ) -> list[bytes]:
+        """Conversations after `cursor`, each as JSON. `pinned` goes on with the rest.
 
         `where`: what to narrow by, see `narrowed`.
         """
@@ -81,7 +77,7 @@ class ListRepository(Repository[Conversation]):
             values |= {"moment": cursor.moment, "id": cursor.id}
         is_hot = _OFTEN.issuperset(where)
         statement = _statement(order, narrowed(where), is_first=not cursor, is_hot=is_hot)
-        return self.session.run(statement, values)
+        return [row.json.encode() for row in self.session.run(statement, values)]
 
 
 def narrowed(where: Mapping[str, Any]) -> str:
@@ -110,7 +106,7 @@ def _scan(order: Order, conditions: str, *, is_first: bool) -> str:
     part = _PARTS[order]
     after = "" if is_first else f"AND ({part.moment}, id) < (%(moment)s, %(id)s)"
     return f"""
-SELECT {part.columns} FROM conversations
+SELECT {part.json} AS json FROM conversations c
 WHERE user_email = %(owner)s AND {part.condition} {conditions} {after}
 ORDER BY {part.moment} DESC, id DESC LIMIT %(take)s
 """

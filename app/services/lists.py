@@ -10,6 +10,7 @@ from uuid import UUID
 from ..clock import parse, timestamp
 from ..cursors import decode_cursor, encode_cursor
 from ..database import Database
+from ..json_text import loads
 from ..repositories.lists import ListCursor, ListRepository, Order
 from ..search_query import parse_search_query
 from .warming import Warming
@@ -55,10 +56,15 @@ class ListFilter:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows of a list; `next_cursor` is opaque, None at the end."""
+    """A part of a list, each conversation as JSON; `next_cursor` is opaque, None at the end."""
 
-    conversations: Sequence[Any]
+    conversations: Sequence[bytes]
     next_cursor: str | None
+
+    @property
+    def array(self) -> bytes:
+        """The conversations as one JSON array."""
+        return b"[%b]" % b",".join(self.conversations)
 
 
 class ListService:
@@ -83,13 +89,13 @@ class ListService:
         order = _order(wanted, is_pinned_first=is_pinned_first)
         after = decode_cursor(cursor, partial(_read_cursor, order)) if cursor else None
         with self._database.statement(owner) as session:
-            rows = ListRepository(session).page(
+            found = ListRepository(session).page(
                 after.order if after else order, wanted.where(), take=limit + 1, cursor=after
             )
-        shown = rows[:limit]
+        shown = found[:limit]
         if self._warming and after is None:
-            self._warming.warm(owner, [row.id for row in shown])
-        return Page(shown, _cursor_of(order, shown[-1]) if len(rows) > limit else None)
+            self._warming.warm(owner, [UUID(loads(each)["id"]) for each in shown])
+        return Page(shown, _cursor_of(order, shown[-1]) if len(found) > limit else None)
 
 
 def _order(wanted: ListFilter, *, is_pinned_first: bool) -> Order:
@@ -103,11 +109,12 @@ def _words(title: str) -> str:
     return query.literal if query else ""
 
 
-def _cursor_of(order: Order, row: Any) -> str:
-    if order == "pinned" and not row.is_pinned:
+def _cursor_of(order: Order, shown: bytes) -> str:
+    last = loads(shown)
+    if order == "pinned" and not last["is_pinned"]:
         order = "rest"
-    moment = row.deleted_at if order == "trash" else row.updated_at
-    return encode_cursor(order, moment, row.id)
+    moment = last["deleted_at" if order == "trash" else "updated_at"]
+    return encode_cursor(order, moment, last["id"])
 
 
 def _read_cursor(order: Order, part: Order, text: str, number: str) -> ListCursor | None:

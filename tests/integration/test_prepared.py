@@ -17,6 +17,7 @@ from app import engine, lines
 from app.database import Database, OwnedSession
 from app.errors import AlreadySentError, UnavailableError
 from app.ids import new_id
+from app.json_text import loads
 from app.repositories.appending import NewMessage
 from app.repositories.conversations import ConversationRepository
 from app.repositories.lists import ListRepository
@@ -273,7 +274,7 @@ def test_many_threads_over_few_connections_get_their_own(open_database, client, 
         with few.statement(owner) as session:
             page = ListRepository(session).page("newest", {"is_archived": False}, take=9)
             record = ConversationRepository(session).record(conversation_id)
-        return {record.title, *(row.title for row in page)}
+        return {record.title, *(loads(each)["title"] for each in page)}
 
     with ThreadPoolExecutor(8) as threads:
         seen = list(threads.map(visit, visits))

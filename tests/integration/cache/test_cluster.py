@@ -225,7 +225,7 @@ def test_a_killed_node_is_succeeded_and_the_others_go_on(own_servers, workers):
     assert [cache.get(key, max_bytes=9) for key in kept] == [b"x", b"x"]
     assert own_servers.ask(own_servers.servers[3], "EXISTS", lost) == 1
     assert cache.ping()
-    until(lambda: cache.publish(channel, b"news") and (channel, b"news") in told)
+    until(lambda: cache.ask_all(("PUBLISH", channel, b"news")) and (channel, b"news") in told)
     listening.close()
 
 

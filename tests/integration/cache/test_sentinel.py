@@ -192,7 +192,7 @@ def test_a_subscription_moves_to_the_successor(servers, client):
     listening.start()
     until(lambda: listening.hears(channel))
     switch(servers)
-    until(lambda: client.publish(channel, b"news") and (channel, b"news") in told)
+    until(lambda: client.ask_all(("PUBLISH", channel, b"news")) and (channel, b"news") in told)
     listening.close()
 
 

@@ -61,18 +61,20 @@ class Sample(NamedTuple):
 
 @contextmanager
 def gunicorn(application: str, environ: dict[str, str]) -> Iterator[tuple[int, psutil.Process]]:
+    """A port where an application is served, and gunicorn's process. What it logs goes to a file."""
     port = free_port()
     environ |= {"HOST": "127.0.0.1", "PORT": str(port), "WEB_CONCURRENCY": str(WORKERS)}
     command = [sys.executable, "-m", "gunicorn", application, "-c", "gunicorn.conf.py"]
     command += ["--log-level", "warning"]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environ)
-    try:
-        while not _is_alive(port):
-            time.sleep(0.1)
-        yield port, psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(40)
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environ, stdout=log)
+        try:
+            while not _is_alive(port):
+                time.sleep(0.1)
+            yield port, psutil.Process(process.pid)
+        finally:
+            process.terminate()
+            process.wait(40)
 
 
 def _is_alive(port: int) -> bool:
@@ -134,7 +136,7 @@ def http_request(method: str, path: str, token: str = "", body: str = "") -> byt
 def environments() -> Iterator[tuple[Parley, dict[str, str]]]:
     """A Parley on a database of its own, and the variables for others on it."""
     secret = secrets.token_urlsafe(40)
-    with scratch("parley_streams") as there, tempfile.TemporaryDirectory() as folder:
+    with scratch("parley_streams") as there:
         auth = replace(there.settings.auth, secrets={"": secret})
         made = Parley("recall", settings=replace(there.settings, auth=auth))
         yield (
@@ -146,7 +148,6 @@ def environments() -> Iterator[tuple[Parley, dict[str, str]]]:
                 "SERVICE_AUTH_AUDIENCE": auth.audience,
                 "RESPONDER": "benchmarks.spoken:tokens",
                 "RATE_LIMIT_DEFAULT": "1000000/minute",
-                "LOG_FILE": f"{folder}/parley.log",
             },
         )
         made.close()

@@ -1,7 +1,6 @@
 """What is asked over HTTP: Parley and the hand-written endpoints, served alike on the same data."""
 
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -105,8 +104,7 @@ def ground() -> Iterator[Ground]:
         auth = replace(there.settings.auth, secrets={"": secrets.token_urlsafe(40)})
         made = Parley("recall", settings=replace(there.settings, auth=auth))
         stack.enter_context(closing(made))
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        environ = _environ(made, redis_url) | {"LOG_FILE": f"{folder}/parley.log"}
+        environ = _environ(made, redis_url)
         served = (
             stack.enter_context(gunicorn(application, dict(environ)))
             for application in ("wsgi:app", "benchmarks.handwritten:application()")

@@ -88,6 +88,7 @@ class FastCache:
         self._epoch: str | None = None
         self._looked_at = self._changed_at = -math.inf
         self._trusted_until = -math.inf
+        self._is_hitting = True
         self.doubts = 0
         """How often there was a doubt."""
 
@@ -137,7 +138,9 @@ class FastCache:
         if epoch is None or not self.is_trusted:
             self._missed(Miss.DOUBTED)
             return None
-        found = self._fence.read(epoch, conversation_id, self._name)
+        is_likely = self._is_hitting
+        found = self._fence.read(epoch, conversation_id, self._name, is_likely=is_likely)
+        self._is_hitting = not isinstance(found, Leased)  # as this one, so probably the next
         if isinstance(found, bytes):
             return self._judged(found, epoch, conversation_id, owner, limit)
         if isinstance(found, Leased):

@@ -78,18 +78,18 @@ class Fence:
         return replies if isinstance(replies, Failure) else [_word(it) for it in replies]
 
     def read(
-        self, epoch: str, conversation_id: UUID, name: Callable[[], str]
+        self, epoch: str, conversation_id: UUID, name: Callable[[], str], *, is_likely: bool = True
     ) -> bytes | Leased | Failure:
         """What `value_in` takes; or the lease to fill it, unless a writer is about to commit.
 
-        `name` gives the lease a name that nobody else's has.
+        `name` gives the lease a name that nobody else's has. `is_likely`: that there is a value;
+        it is had more cheaply then, and a lease at the price of a second round trip.
         """
-        key = key_of(epoch, conversation_id)
-        found = self._client.get(key, max_bytes=MAX_BYTES + _HEAD_BYTES)
-        if isinstance(found, Failure):
-            return found
-        if found and found[:1] != _STATE:
-            return found
+        if is_likely:
+            key = key_of(epoch, conversation_id)
+            found = self._client.get(key, max_bytes=MAX_BYTES + _HEAD_BYTES)
+            if isinstance(found, Failure) or (found and found[:1] != _STATE):
+                return found
         lifetimes = (LEASE_SECONDS * 1000, FLOOR_SECONDS * 1000)
         arguments = (nonce := name(), *lifetimes, MAX_BYTES + _HEAD_BYTES)
         replies = self._run(READ, epoch, {conversation_id: arguments})

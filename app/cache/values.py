@@ -15,7 +15,7 @@ A value is one string:
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -124,8 +124,9 @@ def encode(
     stamp: Stamp, record: bytes, items: Sequence[bytes], *, complete_from_start: bool
 ) -> bytes:
     """A value as the module describes it. Record and `items` are JSON texts, oldest first."""
-    facts = {"complete_from_start": complete_from_start, "sizes": [len(item) for item in items]}
-    header = orjson.dumps(asdict(stamp) | facts)
+    facts = {name: getattr(stamp, name) for name in Stamp.__slots__}
+    facts |= {"complete_from_start": complete_from_start, "sizes": [len(item) for item in items]}
+    header = orjson.dumps(facts)
     sealed = b"%b\n%b\n[%b]" % (header, record, b",".join(items))
     return b"%b\n%08x" % (sealed, zlib.crc32(sealed))
 

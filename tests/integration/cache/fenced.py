@@ -72,9 +72,9 @@ class Hand:
         (outcome,) = self._fence.end(EPOCH, token, {self._talk.id: ending}, ttl_ms=LIFETIME)
         return outcome
 
-    def read(self, nonce):
+    def read(self, nonce, *, is_likely=True):
         """A value, or whether the lease was had."""
-        found = self._fence.read(EPOCH, self._talk.id, lambda: nonce)
+        found = self._fence.read(EPOCH, self._talk.id, lambda: nonce, is_likely=is_likely)
         return found.nonce is not None if isinstance(found, Leased) else found
 
     def fill(self, nonce, version):

@@ -34,7 +34,9 @@ def steps():
         for version, is_told in product(VERSIONS, (False, True)):
             yield _ending(token, version, version if is_told else 0)
     for nonce in NONCES:
-        yield Step(f"READ {nonce}", partial(_read, nonce=nonce), methodcaller("read", nonce))
+        was_read = partial(_read, nonce=nonce)
+        yield Step(f"READ {nonce}", was_read, methodcaller("read", nonce))
+        yield Step(f"LEASE {nonce}", was_read, methodcaller("read", nonce, is_likely=False))
         for version in VERSIONS:
             filled = partial(table.filled, nonce=nonce, version=version)
             do = methodcaller("fill", nonce, version)

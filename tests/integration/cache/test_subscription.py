@@ -31,7 +31,7 @@ def test_channels_come_and_go_and_with_the_last_one_goes_the_connection(
     listening.start()
     until(lambda: listening.hears(one) and listening.hears(other))
     assert set(heard) == {(one, None), (other, None)}
-    publisher.ask_all(("PUBLISH", one, b"news"))
+    publisher.publish(one, b"news")
     until(lambda: (one, b"news") in heard)
 
     wanted.discard(other)
@@ -61,6 +61,6 @@ def test_a_message_that_is_none_of_ours_ends_nothing(database_urls, publisher):
     listening = Subscription(database_urls.redis, lambda: {channel}, hear)
     listening.start()
     until(lambda: listening.hears(channel))
-    publisher.ask_all(("PUBLISH", channel, b"nonsense"))
-    until(lambda: publisher.ask_all(("PUBLISH", channel, b"sense")) and b"sense" in heard)
+    publisher.publish(channel, b"nonsense")
+    until(lambda: publisher.publish(channel, b"sense") and b"sense" in heard)
     listening.close()

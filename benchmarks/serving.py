@@ -61,7 +61,7 @@ class Sample(NamedTuple):
 
 @contextmanager
 def gunicorn(application: str, environ: dict[str, str]) -> Iterator[tuple[int, psutil.Process]]:
-    """A port where an application is served, and gunicorn's process. What it logs goes to a file."""
+    """A port where an application is served, and gunicorn's process; it logs to a file."""
     port = free_port()
     environ |= {"HOST": "127.0.0.1", "PORT": str(port), "WEB_CONCURRENCY": str(WORKERS)}
     command = [sys.executable, "-m", "gunicorn", application, "-c", "gunicorn.conf.py"]

@@ -1,9 +1,9 @@
 """The one door to PostgreSQL: Base and db for the models, Database for who works with rows.
 
 This is the only file that commits. An owner travels with each statement, in the statement's own
-round trip: `SELECT set_config('app.user_email', …, true)` is sent in front of it, for row-level
-security to see. Nothing is left behind in the pooled connection. What a session changed is
-announced here, too: after the commit, never before it, and not at all when there is none.
+round trip: `SET LOCAL app.user_email = …` is sent in front of it, for row-level security to see.
+Nothing is left behind in the pooled connection. What a session changed is announced here, too:
+after the commit, never before it, and not at all when there is none.
 """
 
 import time

@@ -101,10 +101,13 @@ class Statement:
 
 
 def with_settings(settings: Mapping[str, str], *, is_owned: bool) -> str:
-    """A command that sets them, and the owner, for one transaction; empty without either."""
-    calls = [f"set_config('app.user_email', %({OWNER})s, true)"] if is_owned else []
-    calls += [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
-    return f"SELECT {', '.join(calls)}" if calls else ""
+    """Commands that set them, and the owner, for one transaction; empty without either.
+
+    SET is neither planned nor answered, as `SELECT set_config` is.
+    """
+    sets = [f"SET LOCAL app.user_email = %({OWNER})s"] if is_owned else []
+    sets += [f"SET LOCAL {name} = {value}" for name, value in settings.items()]
+    return "; ".join(sets)
 
 
 def _joined(*commands: str) -> str:

@@ -6,7 +6,7 @@ from contextlib import closing
 from .driver import asked_of
 
 _DONE_BEFORE = re.compile(r"((PREPARE|DEALLOCATE)\b[^;]*; )*")
-_DONE = re.compile(r"(PREPARE|DEALLOCATE|SELECT set_config)\b")
+_DONE = re.compile(r"(PREPARE|DEALLOCATE|SET LOCAL)\b")
 
 
 def plans_of(database, work, *, is_run=False):

@@ -7,7 +7,7 @@ SQL = "SELECT %(b)s::int, %(a)s, %(b)s::int %% 2;"
 
 def test_a_parameter_is_one_value_however_often_it_is_named():
     text = Statement("sum", SQL).prepared((), is_owned=False, is_kept=True)
-    prepare, _settings, execute = text.split("; ")
+    prepare, *_settings, execute = text.split("; ")
     assert prepare.endswith(" AS SELECT $1::int, $2, $1::int %% 2")
     assert execute.endswith(" (%(b)s, %(a)s)")
 
@@ -24,19 +24,16 @@ def test_what_is_known_is_not_prepared_again():
     first, second = Statement("sum", lock).name, statement.name
     known = partial(statement.prepared, is_owned=True, is_kept=True)
     assert known({first}).startswith(f"PREPARE {second} AS ")
-    settings, locking, running = known({first, second}).split("; ")
-    assert settings.startswith("SELECT set_config('app.user_email', %(app_user_email)s, true), ")
+    setting, *_others, locking, running = known({first, second}).split("; ")
+    assert setting == "SET LOCAL app.user_email = %(app_user_email)s"
     assert locking == f"EXECUTE {first} (%(owner)s)"
     assert running.startswith(f"EXECUTE {second} (")
 
 
 def test_without_preparing_the_same_commands_follow_each_other():
     plain = Statement("sum", SQL, before=["SELECT 1"], settings=IN_ORDER).plain(is_owned=False)
-    settings, before, sql = plain.split("; ")
-    assert settings == (
-        "SELECT set_config('enable_seqscan', 'off', true), "
-        "set_config('enable_bitmapscan', 'off', true)"
-    )
+    *settings, before, sql = plain.split("; ")
+    assert settings == ["SET LOCAL enable_seqscan = off", "SET LOCAL enable_bitmapscan = off"]
     assert (before, sql) == ("SELECT 1", SQL.rstrip(";"))
 
 

@@ -51,7 +51,10 @@ FIRST_CALLS = [
     (method, calls[0]) for (method, _), calls in ROUTES.items() if not calls[0].writes(method)
 ]
 
-_OWN = re.compile(r"(?:\b\w+\.)?\b(?:user_email|email) = (%\(\w+\)s(?:::\w+)?)")
+_OWN = re.compile(
+    r"(?<!SET LOCAL )(?<!SET LOCAL app\.)"
+    r"(?:\b\w+\.)?\b(?:user_email|email) = (%\(\w+\)s(?:::\w+)?)"
+)
 
 
 def without_owner_filter(statement):

@@ -95,7 +95,7 @@ class Composition:
         self._warming = self._warmed(store.history)
         self.runner = streaming.runner
         self.operations = Operations(
-            settings, store.history, copies=self.copies, listener=self.changes.announce
+            settings, store.history, copies=self.copies, changes=self.changes
         )
         every_tool = [*history_tools(store.search, store.tree), *tools]
         self._registry = Registry.from_settings(settings, store.search.passages, every_tool)
@@ -132,15 +132,15 @@ class Composition:
         """Waits for answers that are being written; those not over in time end `interrupted`."""
         self.changes.close()
         self.runner.drain()
-        self.changes.close()  # what the last answers announced
+        self.changes.flush()
 
     def close(self) -> None:
         """Ends those threads and gives all connections back."""
         self.changes.close()
         self.runner.close()
-        self.copies.close()
         if self._warming:
             self._warming.close()
+        self.copies.close()
         self.services.activity.close()
         self.database.close()
         self.redis.close()

@@ -132,7 +132,7 @@ class Line:
     def run(
         self, statement: str | Statement, values: Mapping[str, Any], *, before: str = ""
     ) -> list[Any]:
-        """The rows of one statement, named by its columns; `before`: SQL that is sent with it."""
+        """The rows of one statement, named by its columns. `before`: SQL in front of it, `…; `."""
         began = time.perf_counter()
         if self._owner is not None:
             values = {**values, OWNER: self._owner}

@@ -7,7 +7,8 @@ set.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .database import Database, Listener
+from .cache.changes import ChangeHub
+from .database import Database
 from .errors import SettingsError
 from .services.accounts import AccountService
 from .services.cache import CacheService
@@ -21,13 +22,13 @@ from .settings import Settings
 
 class Operations:
     def __init__(
-        self, settings: Settings, history: HistoryService, *, copies: Copies, listener: Listener
+        self, settings: Settings, history: HistoryService, *, copies: Copies, changes: ChangeHub
     ) -> None:
-        """`copies` and `listener` are told what changes, see Database."""
+        """`copies` and `changes` are told what changes, see Database."""
         self._copies = copies
         self._settings = settings
         self._history = history
-        self._listener = listener
+        self._changes = changes
 
     def owner_url(self) -> str:
         """Where the tables' owner connects."""
@@ -73,8 +74,9 @@ class Operations:
     def _database(self) -> Iterator[Database]:
         database = Database.of_owner(self.owner_url(), self._settings)
         database.guard_with(self._copies)
-        database.when_changed(self._listener)
+        database.when_changed(self._changes.announce)
         try:
             yield database
         finally:
+            self._changes.flush()  # the process may end with this
             database.close()

@@ -37,13 +37,14 @@ class _StatementSession(Session):
         self._line: Line | None = None
         self._is_alone = True
 
-    def run(
-        self, statement: str | Statement, values: Mapping[str, Any], *, before: str = ""
-    ) -> list[Any]:
-        """The rows of one hand-written statement, in one round trip; `before`: what goes with it.
+    def run(self, statement: str | Statement, values: Mapping[str, Any]) -> list[Any]:
+        """The rows of one hand-written statement, in one round trip."""
+        return self._run(statement, values)
 
-        All of it takes effect, or nothing.
-        """
+    def _run(
+        self, statement: str | Statement, values: Mapping[str, Any], before: str = ""
+    ) -> list[Any]:
+        """The same with what goes `before` it: `…; `. All of it takes effect, or nothing."""
         line = self._line if self._line and self._line.is_usable else self._taken()
         return line.run(statement, values, before=before)
 
@@ -133,13 +134,12 @@ class SingleSession(OwnedSession):
         if begun.is_doubtful:
             self._doubted.append(conversation_id)
 
-    def run(
-        self, statement: str | Statement, values: Mapping[str, Any], *, before: str = ""
-    ) -> list[Any]:
-        if self._doubted:  # a note that was there before the change could be delivered before it
-            before, values = f"{NOTE}; {before}", {**values, "noted": self._doubted}
-            self._doubted = []
-        return super().run(statement, values, before=before)
+    def run(self, statement: str | Statement, values: Mapping[str, Any]) -> list[Any]:
+        doubted, self._doubted = self._doubted, []
+        if not doubted:
+            return self._run(statement, values)
+        # A note that was there before the change could be delivered before it.
+        return self._run(statement, {**values, "noted": doubted}, before=f"{NOTE}; ")
 
     @property
     def is_noted(self) -> bool:

@@ -102,9 +102,7 @@ class Settings:
 def _settings(variables: Environ) -> Settings:
     return Settings(
         database_url=_database_url(variables),
-        database_owner_url=_postgresql_url(
-            variables, "DATABASE_OWNER_URL", variables.text("DATABASE_OWNER_URL")
-        ),
+        database_owner_url=_owner_url(variables),
         db_pool_size=variables.count("DB_POOL_SIZE", 4),
         db_max_overflow=variables.count("DB_MAX_OVERFLOW", 4, least=0),
         db_pool_timeout=variables.seconds("DB_POOL_TIMEOUT", 10.0),
@@ -114,7 +112,7 @@ def _settings(variables: Environ) -> Settings:
         db_prepare=variables.flag("DB_PREPARE", default=True),
         redis_url=_redis_url(variables),
         enable_redis_cache=variables.flag("ENABLE_REDIS_CACHE", default=True),
-        redis_cache_ttl=variables.count("REDIS_CACHE_TTL", 3600),
+        redis_cache_ttl=variables.count("REDIS_CACHE_TTL", 3600, most=7 * 86_400),
         redis_cache_limit=variables.count("REDIS_CACHE_LIMIT", 50, most=1000),
         cache_mode=variables.choice("CACHE_MODE", "fast", "strict", "off"),
         cache_warm_listed=variables.count("CACHE_WARM_LISTED", 0, least=0, most=20),
@@ -157,6 +155,11 @@ def _database_url(variables: Environ) -> str:
     if not url:
         variables.fault("DATABASE_URL", "is missing (or set POSTGRES_HOST and its kin).")
     return _postgresql_url(variables, "DATABASE_URL", url) or ""
+
+
+def _owner_url(variables: Environ) -> str | None:
+    name = "DATABASE_OWNER_URL"
+    return _postgresql_url(variables, name, variables.text(name))
 
 
 def _postgresql_url(variables: Environ, name: str, url: str | None) -> str | None:

@@ -74,7 +74,9 @@ class Changes:
     def tell(self, conversation_id: UUID, written: Written) -> None:
         """A conversation is now as it is said here; that is all only of a first change."""
         if conversation_id in self._written:
-            written = Written(written.revision, takes_away=written.takes_away)
+            former = self._written[conversation_id]
+            takes_away = written.takes_away or former is None or former.takes_away
+            written = Written(written.revision, takes_away=takes_away)
         elif conversation_id in self._created:
             written = replace(written, is_whole=True)
         self._written[conversation_id] = written

@@ -78,9 +78,13 @@ class Pool:
 
     @contextmanager
     def connection(self) -> Iterator[Any]:
-        found = self._idle.get() or self._connect()
+        found = self._idle.get()
         try:
+            found = found or self._connect()
             yield found
+        except psycopg2.Error:  # it may be broken
+            found = None
+            raise
         finally:
             self._idle.put(found)
 
@@ -98,12 +102,19 @@ def key(owner: str, conversation_id: str) -> str:
 
 def application() -> Flask:
     app, pool = Flask(__name__), Pool(os.environ["HANDWRITTEN_DATABASE_URL"])
-    cache = redis.Redis.from_url(os.environ["REDIS_URL"])
     stand_in(app)
 
     @app.get("/livez")
     def livez() -> Response:
         return _json({"status": "ok"})
+
+    _serve_reads(app, pool)
+    _serve_writes(app, pool)
+    return app
+
+
+def _serve_reads(app: Flask, pool: Pool) -> None:
+    cache = redis.Redis.from_url(os.environ["REDIS_URL"])
 
     @app.get("/cached/<conversation_id>")
     def cached(conversation_id: str) -> Response:
@@ -122,6 +133,16 @@ def application() -> Flask:
             raise NotFound
         return _json({"id": conversation_id, "messages": found})
 
+    @app.get("/conversations")
+    def search() -> Response:
+        owner, after = _owner(), request.args.get("after")
+        sql, place = (_LIST_AFTER, after.split(",")) if after else (_LIST, [])
+        with pool.connection() as connection:
+            found = run(connection, sql, [owner, *place, 21])
+        return _json({"conversations": found[:20], "has_more": len(found) > 20})
+
+
+def _serve_writes(app: Flask, pool: Pool) -> None:
     @app.post("/conversations/<uuid:conversation_id>/messages")
     def append(conversation_id: UUID) -> Response:
         owner, (said,) = _owner(), orjson.loads(request.get_data())["messages"]
@@ -140,16 +161,6 @@ def application() -> Flask:
             values = [str(new_id()), owner, title, search_words(title)]
             (made,) = run(connection, _CREATE, values)
         return _json(made | {"messages": []}, 201)
-
-    @app.get("/conversations")
-    def search() -> Response:
-        owner, after = _owner(), request.args.get("after")
-        sql, place = (_LIST_AFTER, after.split(",")) if after else (_LIST, [])
-        with pool.connection() as connection:
-            found = run(connection, sql, [owner, *place, 21])
-        return _json({"conversations": found[:20], "has_more": len(found) > 20})
-
-    return app
 
 
 def _owner() -> str:

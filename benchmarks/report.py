@@ -172,11 +172,18 @@ def summary(results: Results) -> str:
     return "\n".join(lines)
 
 
+def _first_of(wanted: Path, other: Path) -> Path:
+    return wanted if wanted.exists() else other
+
+
 def main() -> None:
     from . import plots
 
     newest = max(RESULTS.glob("????-??-??.json"), default=results_path())
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else newest
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else _first_of(results_path(), newest)
+    if not path.exists():
+        print("Nothing is recorded: what was measured is printed alone.")
+        return
     results = Results.load(path)
     path.with_suffix(".md").write_text(page(results))
     print(f"{summary(results)}\n\nWritten: {path.with_suffix('.md')}")

@@ -82,6 +82,7 @@ def five(made: Ground) -> Work:
 def statement(made: Ground) -> Work:
     """The append's own statement, as the application sends it, on one of its own connections."""
     database, conversation_id = made.parley.database, next(made.empty)
+    append(made, conversation_id)  # what is prepared is sent along the first time
     with statements_of(database) as sent:
         stored = append(made, conversation_id)
     renewed = again(next(text for text in sent if SAID[:20].encode() in text), stored)

@@ -55,9 +55,11 @@ def reader(parser: StrictParser, schema: Schema, location: str) -> Read:
         text = spelled(request.environ)
         if text is None:
             return read(request)
-        if text not in known:
-            _keep(known, text, read(request))
-        found = known[text]
+        try:
+            found = known[text]
+        except KeyError:
+            found = read(request)
+            _keep(known, text, found)
         return dict(found) if isinstance(found, dict) else found
 
     return read_once

@@ -107,6 +107,10 @@ class ChangeHub:
             watcher.end()
         if self._subscription:
             self._subscription.close()
+        self.flush()
+
+    def flush(self) -> None:
+        """Tells the other processes now what waits for company."""
         if self._post:
             self._post.carry()
 

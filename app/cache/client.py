@@ -53,6 +53,7 @@ _REASONS: tuple[tuple[type[Exception], Failure], ...] = (
 
 _IN_A_PIPELINE = "caused error: "
 """After which redis-py says what Redis said."""
+_FULL = "OOM command not allowed"  # also within what a script says
 # Redis is well and answered at once; it was this key or this kind of command that it refused.
 _ANSWERED = {Failure.WRONG_TYPE, Failure.FULL, Failure.READ_ONLY, Failure.NO_SCRIPT}
 
@@ -138,8 +139,7 @@ class RedisClient:
             replies = self._run("EVAL", script, keys)
         if isinstance(replies, Failure) or all(type(reply) is bytes for reply in replies):
             return replies
-        self.distrust()
-        return self._count(Failure.PROTOCOL)
+        return self.disbelieve()
 
     def scan(self, pattern: str, count: int) -> Iterator[list[bytes]]:
         """The keys that match, about `count` at a time. UnavailableError: Redis went away."""
@@ -163,6 +163,11 @@ class RedisClient:
             self._count(_reason(error))
             return False
 
+    def disbelieve(self) -> Failure:
+        """What a reply comes to that can't be one to its question."""
+        self.distrust()
+        return self._count(Failure.PROTOCOL)
+
     def distrust(self) -> None:
         """Close the idle connections: a reply came that can't be the one to its question."""
         self._servers.disconnect(inuse_connections=False)
@@ -178,8 +183,7 @@ class RedisClient:
         """A reply of the kind that belongs to its question; any other is not to be trusted."""
         if isinstance(reply, (kind, Failure)):
             return reply
-        self.distrust()
-        return self._count(Failure.PROTOCOL)
+        return self.disbelieve()
 
     def _run(self, verb: str, script: str, keys: Mapping[str, Command]) -> list[bytes] | Failure:
         commands = [(verb, script, 1, key, *arguments) for key, arguments in keys.items()]
@@ -230,6 +234,8 @@ def _sha1(script: str) -> str:
 
 def _reason(error: Exception) -> Failure:
     said = str(error).rpartition(_IN_A_PIPELINE)[2]
-    if isinstance(error, exceptions.ResponseError) and said.startswith("WRONGTYPE"):
+    if isinstance(error, exceptions.ResponseError) and _FULL in said:
+        return Failure.FULL
+    if isinstance(error, exceptions.ResponseError) and "WRONGTYPE" in said:
         return Failure.WRONG_TYPE
     return next((why for kind, why in _REASONS if isinstance(error, kind)), Failure.PROTOCOL)

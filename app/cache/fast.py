@@ -25,7 +25,9 @@ from .values import CachedMessages, Frame, Snapshot, Stamp, is_oversize, jitter,
 
 log = structlog.get_logger(__name__)
 
-_SAYS_NOTHING = {Failure.POOL_EXHAUSTED}  # of Redis: the others may be well
+# Nothing was missed: of Redis it says nothing, or that it takes no leases now.
+_SAYS_NOTHING = {Failure.POOL_EXHAUSTED, Failure.FULL}
+_CONFUSED = {Miss.OTHER_CONVERSATION, Miss.UNDECODABLE}  # it may be a reply to another question
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,8 @@ class FastCache:
         if epoch is None:
             return None
         replies = self._client.ask_all(*(("GET", key_of(epoch, it)) for it in ids))
+        if replies is Failure.WRONG_TYPE:
+            replies = [self._fence.peek(epoch, it) for it in ids]
         if isinstance(replies, Failure):
             return None
         frames = {it: _frame(reply) for it, reply in zip(ids, replies, strict=True) if reply}
@@ -240,6 +244,7 @@ class FastCache:
         miss = difference(frame.stamp, str(conversation_id), owner) if frame else Miss.UNDECODABLE
         if miss is Miss.OTHER_CONVERSATION:
             self._client.counts.add("hostile", miss)
+        if miss in _CONFUSED:
             self._client.distrust()
         found = frame.newest(limit) if frame and not miss else None
         if found is not None:

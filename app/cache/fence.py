@@ -21,7 +21,11 @@ GONE = 2**53 - 1
 """The version of a conversation that is no more: above all that any had."""
 
 _HEAD_BYTES = 24  # "V ", a version, a line feed
-_STATE = b"S"
+_STATE, _VALUE = b"S", b"V"
+_WORDS = {
+    word.encode(): word
+    for word in ("stored", "fenced", "kept", "dropped", "prevented", "absent", "refused")
+}
 _OUTCOMES = {b"L": True, b"M": False}  # leased, or marked by a writer
 
 
@@ -48,13 +52,16 @@ class Fence:
         token: str,
         conversation_ids: Sequence[UUID],
         *,
-        mark_ms: int = 1000 * MARK_SECONDS,
+        mark_ms: int,
         is_wanted: bool,
     ) -> list[bytes] | Failure:
         """Marks conversations before a commit. What was there so far, where it is wanted."""
         key_ms = max(mark_ms, FLOOR_SECONDS * 1000)
         arguments = (token, mark_ms, key_ms, int(is_wanted), MAX_BYTES + _HEAD_BYTES)
-        return self._run(BEGIN, epoch, dict.fromkeys(conversation_ids, arguments))
+        replies = self._run(BEGIN, epoch, dict.fromkeys(conversation_ids, arguments))
+        if isinstance(replies, Failure) or all(not it or it[:1] == _VALUE for it in replies):
+            return replies
+        return self._client.disbelieve()
 
     def drop(self, epoch: str, conversation_ids: Sequence[UUID]) -> None:
         """Removes values, and nothing that writers and other readers have left."""
@@ -74,11 +81,10 @@ class Fence:
         """
         lifetimes = (FLOOR_SECONDS * 1000, ttl_ms)
         arguments = {it: (token, at.version, *lifetimes, at.value) for it, at in endings.items()}
-        replies = self._run(END, epoch, arguments)
-        return replies if isinstance(replies, Failure) else [_word(it) for it in replies]
+        return self._told(self._run(END, epoch, arguments))
 
     def read(
-        self, epoch: str, conversation_id: UUID, name: Callable[[], str], *, is_likely: bool = True
+        self, epoch: str, conversation_id: UUID, name: Callable[[], str], *, is_likely: bool
     ) -> bytes | Leased | Failure:
         """What `value_in` takes; or the lease to fill it, unless a writer is about to commit.
 
@@ -86,8 +92,7 @@ class Fence:
         it is had more cheaply then, and a lease at the price of a second round trip.
         """
         if is_likely:
-            key = key_of(epoch, conversation_id)
-            found = self._client.get(key, max_bytes=MAX_BYTES + _HEAD_BYTES)
+            found = self._get(epoch, conversation_id)
             if isinstance(found, Failure) or (found and found[:1] != _STATE):
                 return found
         lifetimes = (LEASE_SECONDS * 1000, FLOOR_SECONDS * 1000)
@@ -98,24 +103,34 @@ class Fence:
         (reply,) = replies
         return Leased(nonce if _OUTCOMES[reply] else None) if reply in _OUTCOMES else reply
 
+    def peek(self, epoch: str, conversation_id: UUID) -> bytes:
+        """What is there; b"" also where it is of another type."""
+        found = self._get(epoch, conversation_id)
+        return b"" if isinstance(found, Failure) else found
+
     def fill(
         self, epoch: str, conversation_id: UUID, nonce: str, ending: Ending, *, ttl_ms: int
     ) -> str | Failure:
         """`stored`, or `refused` when the lease is not `nonce`'s any more."""
         arguments = (nonce, ending.version, ttl_ms, ending.value)
-        replies = self._run(FILL, epoch, {conversation_id: arguments})
-        return replies if isinstance(replies, Failure) else _word(replies[0])
+        outcomes = self._told(self._run(FILL, epoch, {conversation_id: arguments}))
+        return outcomes if isinstance(outcomes, Failure) else outcomes[0]
+
+    def _get(self, epoch: str, conversation_id: UUID) -> bytes | Failure:
+        return self._client.get(key_of(epoch, conversation_id), max_bytes=MAX_BYTES + _HEAD_BYTES)
+
+    def _told(self, replies: list[bytes] | Failure) -> list[str] | Failure:
+        """What became of each, in a word of ours: another one answers another question."""
+        if isinstance(replies, Failure):
+            return replies
+        words = [_WORDS.get(reply, "") for reply in replies]
+        return words if all(words) else self._client.disbelieve()
 
     def _run(
         self, script: str, epoch: str, arguments: Mapping[UUID, Command]
     ) -> list[bytes] | Failure:
         keys = {key_of(epoch, it): given for it, given in arguments.items()}
         return self._client.run_script(script, keys)
-
-
-def _word(reply: bytes) -> str:
-    """Whatever it says: it may be the reply to another question."""
-    return reply[:16].decode(errors="replace")
 
 
 def prefix_of(epoch: str) -> str:

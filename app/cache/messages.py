@@ -26,7 +26,6 @@ from .values import (
 class Miss(StrEnum):
     """Why a read was not served."""
 
-    DISABLED = "disabled"
     ABSENT = "absent"
     OTHER_VERSION = "other_version"
     OTHER_OWNER = "other_owner"
@@ -39,14 +38,14 @@ class Miss(StrEnum):
     DOUBTED = "doubted"
 
 
-HOSTILE = {Miss.OTHER_OWNER, Miss.OTHER_CONVERSATION}
-_REMOVED = HOSTILE | {Miss.UNDECODABLE, Miss.OVERSIZE}
+_HOSTILE = {Miss.OTHER_OWNER, Miss.OTHER_CONVERSATION}
+_REMOVED = _HOSTILE | {Miss.UNDECODABLE, Miss.OVERSIZE}
 
 
 class MessageCache:
     """Newest messages of conversations in Redis, for `ttl` seconds ± 10 %. Raises nothing.
 
-    `limit` is how many messages a read asks for by default, and what a fill should at least bring.
+    `limit` is how many messages a fill should at least bring.
     Counts `read` (`hit` or a Miss), `fill` (`stored`, `failed`, `oversize`) and `hostile` (a Miss)
     in the client's counts. `jitter` gives numbers from 0 to 1.
     """
@@ -57,13 +56,11 @@ class MessageCache:
         *,
         ttl: float = 3600,
         limit: int = 50,
-        enabled: bool = True,
         jitter: Callable[[], float] = jitter,
     ) -> None:
         self.limit = limit
         self._client = client
         self._ttl = ttl
-        self._enabled = enabled
         self._jitter = jitter
 
     def read(
@@ -73,7 +70,7 @@ class MessageCache:
         *,
         version: int,
         rev: UUID,
-        limit: int | None = None,
+        limit: int,
     ) -> CachedMessages | None:
         """The newest `limit` messages (1 or more) at exactly this revision, or None.
 
@@ -81,7 +78,7 @@ class MessageCache:
         in the query.
         """
         wanted = Stamp(str(conversation_id), owner, version, str(rev))
-        found = self._find(wanted, self.limit if limit is None else limit)
+        found = self._find(wanted, limit)
         if isinstance(found, Miss):
             self._missed(found, wanted.conversation_id)
             return None
@@ -90,8 +87,6 @@ class MessageCache:
 
     def fill(self, snapshot: Snapshot) -> bool:
         """Stores the newest messages; True when stored."""
-        if not self._enabled:
-            return False
         outcome = self._store(_key(snapshot.stamp.conversation_id), snapshot.encoded())
         self._client.counts.add("fill", outcome)
         return outcome == "stored"
@@ -99,11 +94,9 @@ class MessageCache:
     def drop(self, *conversation_ids: UUID) -> bool:
         """Forget conversations; True when Redis confirmed it. For deletion and change of owner."""
         keys = (_key(str(conversation_id)) for conversation_id in conversation_ids)
-        return self._enabled and self._client.unlink(*keys)
+        return self._client.unlink(*keys)
 
     def _find(self, wanted: Stamp, limit: int) -> CachedMessages | Miss:
-        if not self._enabled:
-            return Miss.DISABLED
         reply = self._client.get(_key(wanted.conversation_id), max_bytes=MAX_BYTES)
         if isinstance(reply, Failure):
             return Miss.UNDECODABLE if reply is Failure.WRONG_TYPE else Miss.AWAY
@@ -113,8 +106,9 @@ class MessageCache:
 
     def _missed(self, miss: Miss, conversation_id: str) -> None:
         self._client.counts.add("read", miss)
-        if miss in HOSTILE:
+        if miss in _HOSTILE:
             self._client.counts.add("hostile", miss)
+        if miss in _HOSTILE or miss is Miss.UNDECODABLE:  # or it answers another question
             self._client.distrust()
         if miss in _REMOVED:
             self._client.unlink(_key(conversation_id))

@@ -5,7 +5,12 @@ import time
 from collections.abc import Collection
 from uuid import UUID
 
+import structlog
+
+from ..errors import places
 from .client import RedisClient
+
+log = structlog.get_logger(__name__)
 
 CARRY_SECONDS = 0.02
 """For so long announcements wait for others to go with."""
@@ -55,7 +60,10 @@ class Post:
     def _repeat(self) -> None:
         while self._has_news():
             time.sleep(CARRY_SECONDS)
-            self.carry()
+            try:
+                self.carry()
+            except Exception as error:  # noqa: BLE001 - what comes next is to be carried, too
+                log.error("announcements_lost", error=type(error).__name__, where=places(error))
 
     def _has_news(self) -> bool:
         """Waits a while; whether the thread is needed any longer."""

@@ -3,6 +3,7 @@
 import os
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from redis import ConnectionPool
@@ -22,18 +23,27 @@ class Shelf:
     be the master no more.
     """
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        name_process: Callable[[], int] = os.getpid,
+    ) -> None:
+        """What is kept counts as used in the pool: it is a quarter of it at most."""
         self._pool = pool
-        self._most = 0 if isinstance(pool, MasterPool) else MOST
+        self._clock = clock
+        self._name_process = name_process
+        self._most = 0 if isinstance(pool, MasterPool) else min(MOST, pool.max_connections // 4)
         self._kept: deque[tuple[Any, float]] = deque()
-        self._pid = os.getpid()
+        self._pid = name_process()
 
     def take(self) -> Any:
         """A connection for one use; it must come back by `keep` or by `give_up`."""
-        if self._pid != os.getpid():  # those are our parent's
-            self._pid = os.getpid()
-            self._kept = deque()
-        now = time.monotonic()
+        if self._pid != self._name_process():
+            self._kept = deque()  # those were our parent's
+            self._pid = self._name_process()
+        now = self._clock()
         while self._kept:
             try:
                 connection, heard_at = self._kept.pop()
@@ -47,7 +57,7 @@ class Shelf:
     def keep(self, connection: Any) -> None:
         """All that was asked on it has been answered."""
         if len(self._kept) < self._most:
-            self._kept.append((connection, time.monotonic()))
+            self._kept.append((connection, self._clock()))
         else:
             self._pool.release(connection)
 

@@ -17,7 +17,7 @@ _FORGET = "SELECT FROM parley_forget_changes(%(notes)s::bigint[])"
 
 
 def standing(session: OperationSession, max_notes: int) -> list[Any]:
-    """Rows of epoch, conversation_id, note and version, oldest first; version None: it is gone.
+    """Rows of epoch, conversation_id, note and version; version None: it is gone.
 
     Without any notes, one row of the epoch alone.
     """

@@ -94,7 +94,7 @@ class ListService:
             )
         shown = found[:limit]
         if self._warming and after is None:
-            self._warming.warm(owner, [UUID(loads(each)["id"]) for each in shown])
+            self._warming.warm(owner, shown)
         return Page(shown, _cursor_of(order, shown[-1]) if len(found) > limit else None)
 
 

@@ -41,11 +41,13 @@ class UpkeepService:
         with self._starting:
             if not self._is_started:
                 self._look(self._has_delivered)
-                self._thread = threading.Thread(
-                    target=self._repeat, name="parley-upkeep", daemon=True
-                )
-                self._thread.start()
-                self._is_started = True
+                self._start_thread()
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._repeat, name="parley-upkeep", daemon=True)
+        with suppress(RuntimeError):  # no more threads now: whoever reads next tries again
+            thread.start()
+            self._thread, self._is_started = thread, True
 
     def start_soon(self) -> None:
         """The same, without waiting for the first look: for who may hold a connection."""
@@ -55,11 +57,12 @@ class UpkeepService:
                 threading.Thread(target=self.start, name="parley-upkeep", daemon=True).start()
 
     def close(self) -> None:
-        """Ends the thread, and closes its connection: a look that hangs is not waited for."""
+        """Ends the thread and its connection. A look that hangs is waited for CLOSING_SECONDS."""
         self._closing.set()
         if self._thread:
             self._thread.join(CLOSING_SECONDS)
-        self._database.close()
+        if not (self._thread and self._thread.is_alive()):  # it closes its connection itself
+            self._database.close()
 
     def look(self) -> None:
         """Delivers what is left to deliver. Raises nothing: what fails leaves a doubt."""

@@ -9,10 +9,12 @@ from uuid import UUID
 import structlog
 
 from ..errors import RecordNotFoundError, UnavailableError, places
+from ..json_text import loads
 from .history import HistoryService
 
 log = structlog.get_logger(__name__)
 
+CLOSING_SECONDS = 1.0
 _MOST_WAITING = 100  # lists; what comes beyond is not copied before it is opened
 
 
@@ -23,26 +25,30 @@ class Warming:
         self._count = count
         self._waiting: queue.Queue[tuple[str, Sequence[UUID]] | None] = queue.Queue(_MOST_WAITING)
         self._starting = threading.Lock()
-        self._is_started = False
+        self._thread: threading.Thread | None = None
         self._closing = threading.Event()
 
-    def warm(self, owner: str, conversation_ids: Sequence[UUID]) -> None:
-        """Has the first of them copied soon; nobody waits for it."""
-        self._start()
-        with suppress(queue.Full):
-            self._waiting.put_nowait((owner, conversation_ids[: self._count]))
+    def warm(self, owner: str, listed: Sequence[bytes]) -> None:
+        """Has the first of listed conversations, each as JSON, copied soon; nobody waits for it."""
+        conversation_ids = [UUID(loads(each)["id"]) for each in listed[: self._count]]
+        with suppress(queue.Full, RuntimeError):  # there is too much to do, or no more threads
+            self._start()
+            self._waiting.put_nowait((owner, conversation_ids))
 
     def close(self) -> None:
-        """Ends the thread with what it is at."""
+        """Ends the thread with what it is at; waits for that a while."""
         self._closing.set()
         with suppress(queue.Full):
             self._waiting.put_nowait(None)
+        if self._thread:
+            self._thread.join(CLOSING_SECONDS)
 
     def _start(self) -> None:
         with self._starting:
-            if not self._is_started:
-                threading.Thread(target=self._work, name="parley-warming", daemon=True).start()
-                self._is_started = True
+            if self._thread is None:
+                thread = threading.Thread(target=self._work, name="parley-warming", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def _work(self) -> None:
         while (listed := self._waiting.get()) and not self._closing.is_set():

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from app.cache.changes import channel_of
 from app.database import Database
 from app.errors import RecordNotFoundError, UnavailableError, UnguardedError
 from app.repositories.appending import NewMessage
@@ -171,6 +172,19 @@ def test_what_an_operator_mends_is_announced(parley, rows, client):
     with parley.operations.verification() as verification:
         assert len(list(verification.verify(address=client.email, repairs=True))) == 1
     assert watcher.wait(5)
+
+
+def test_what_an_operator_announces_is_on_its_way_when_the_command_ends(
+    parley, client, monkeypatch
+):
+    sent = []
+    monkeypatch.setattr("app.cache.post.CARRY_SECONDS", 60.0)
+    monkeypatch.setattr(parley.redis, "ask_all", lambda *commands: sent.extend(commands))
+    conversation_id = client.create("Hello")["id"]
+    with parley.operations.accounts():
+        pass
+    assert [it[:2] for it in sent] == [("PUBLISH", channel_of(client.email))]
+    assert conversation_id in sent[0][2]
 
 
 def revisions(rows, email):

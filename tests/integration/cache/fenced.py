@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from app.cache.fast import FastCache
-from app.cache.fence import Ending, Fence, Leased, key_of
+from app.cache.fence import MARK_SECONDS, Ending, Fence, Leased, key_of
 from app.cache.values import Snapshot, Stamp
 from app.revisions import Revision
 from app.writes import Said, Written
@@ -64,7 +64,8 @@ class Hand:
         self._talk = talk
 
     def begin(self, token):
-        (stored,) = self._fence.begin(EPOCH, token, [self._talk.id], is_wanted=True)
+        marking = {"mark_ms": 1000 * MARK_SECONDS, "is_wanted": True}
+        (stored,) = self._fence.begin(EPOCH, token, [self._talk.id], **marking)
         return stored
 
     def end(self, token, version, value=0):

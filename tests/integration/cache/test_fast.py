@@ -232,3 +232,50 @@ def test_swapped_replies_show_nobody_what_is_somebody_elses(proxy, server):
     assert proxy.swapped > 0
     for cache in caches:
         cache._client.close()
+
+
+def test_a_read_after_a_hit_asks_for_the_value_alone_and_one_after_a_miss_for_the_lease(
+    cache, monkeypatch
+):
+    servers, sent = cache._client._servers, []
+    ask = servers.ask
+    monkeypatch.setattr(servers, "ask", lambda *command: sent.append(command[0]) or ask(*command))
+    here, there = Talk(), Talk()
+    assert isinstance(read(cache, here), Lease)
+    sent.clear()
+    lease = read(cache, there)
+    assert set(sent) <= {"EVALSHA", "EVAL"}
+    cache.fill(lease, there.snapshot(2))
+    assert isinstance(read(cache, there), CachedMessages)
+    sent.clear()
+    assert isinstance(read(cache, there), CachedMessages)
+    assert sent == ["GETRANGE"]
+
+
+@pytest.mark.parametrize("reply", [b"OK", b"stored?", b'{"name":"ana@example.org"}'])
+def test_a_reply_that_is_no_outcome_is_none_and_becomes_no_label(cache, monkeypatch, reply):
+    talk = Talk()
+    begun = cache.begin(OWNER, [talk.id], is_told=False)
+    monkeypatch.setattr(cache._client, "run_script", lambda _script, keys: [reply for _ in keys])
+    assert not cache.end(begun, {talk.id: Written(Revision(2, uuid4()))})
+    assert cache.begin(OWNER, [talk.id], is_told=True).is_doubtful
+    reasons = {reason for event, reason in counts(cache) if event in ("write", "fill")}
+    assert reasons <= {"failed", "fenced", "absent"}
+
+
+def test_a_full_redis_leaves_no_doubt_in_what_it_still_has(own_server, clients):
+    cache = trusting(clients(own_server.port))
+    here, there = Talk(), Talk()
+    cache.fill(read(cache, here), here.snapshot(2))
+    with own_server.raw() as raw:
+        raw.config_set("maxmemory-policy", "noeviction")
+        raw.config_set("maxmemory", 1)
+    assert read(cache, there) is None
+    assert isinstance(read(cache, here), CachedMessages)
+
+
+def test_a_key_of_another_type_does_not_hide_the_others_from_who_compares(cache, raw):
+    here, there = Talk(), Talk()
+    cache.fill(read(cache, here), here.snapshot(2))
+    raw.rpush(there.key, 1)
+    assert set(cache.peek([here.id, there.id])) == {here.id}

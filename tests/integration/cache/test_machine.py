@@ -13,7 +13,7 @@ from app.services.windows import Window
 from .machine import Workers
 from .spoiled import SpoiledFence
 
-STEPS = int(os.environ.get("CACHE_STEPS", "3000"))
+STEPS = int(os.environ.get("CACHE_STEPS", "10000"))
 _AT_ONCE = 50
 SEED = int(os.environ.get("CACHE_SEED", random.randrange(2**32)))
 

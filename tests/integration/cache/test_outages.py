@@ -30,15 +30,6 @@ def test_lifetimes_differ(cache, raw):
     assert all(3239 <= lifetime <= 3960 for lifetime in lifetimes)
 
 
-def test_a_cache_that_is_off_asks_nothing(clients):
-    cache = MessageCache(clients(port=1), enabled=False)
-    truth = Truth()
-    assert not fill(cache, truth)
-    assert read(cache, truth) is None
-    assert not cache.drop(truth.conversation_id)
-    assert counts(cache) == {("read", "disabled"): 1}
-
-
 # Redis away, slow, full, restarted
 
 

@@ -29,8 +29,8 @@ def test_who_comes_next_gets_the_same_connection(pool):
 
 
 def test_one_that_was_idle_goes_back_to_the_pool_which_looks_at_it(pool, monkeypatch):
-    shelf, now = Shelf(pool), [0.0]
-    monkeypatch.setattr("app.cache.shelf.time.monotonic", lambda: now[0])
+    now = [0.0]
+    shelf = Shelf(pool, clock=lambda: now[0])
     taken = [shelf.take() for _ in range(3)]
     for connection in taken:
         shelf.keep(connection)
@@ -67,12 +67,21 @@ def test_whoever_was_closed_meanwhile_is_replaced_after_one_fault(servers, own_s
     assert servers.ask("GETRANGE", "none", 0, 9) == b""
 
 
-def test_a_child_uses_no_connection_of_its_parent(pool, monkeypatch):
-    shelf = Shelf(pool)
+def test_a_child_uses_no_connection_of_its_parent(pool):
+    names = iter([1, 1, 2, 2])
+    shelf = Shelf(pool, name_process=lambda: next(names))
     kept = shelf.take()
     shelf.keep(kept)
-    monkeypatch.setattr("app.cache.shelf.os.getpid", lambda: -1)
     assert shelf.take() is not kept
+
+
+@pytest.mark.parametrize("places", [1, 3])
+def test_of_few_connections_none_is_kept(own_server, places):
+    servers = connect(own_server.url, max_connections=places)
+    for _ in range(5):
+        assert servers.ask("GETRANGE", "none", 0, 9) == b""
+        assert servers.execute("PING") is True
+    servers.disconnect()
 
 
 def test_what_is_kept_is_closed_with_the_rest(servers, own_server):

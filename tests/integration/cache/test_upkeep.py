@@ -23,8 +23,12 @@ def uncollected():
 
 
 @pytest.mark.usefixtures("uncollected")
-def test_a_look_under_way_when_it_is_closed_leaves_no_connection(app, settings, monkeypatch):
+@pytest.mark.parametrize("patience", [5.0, 0.01], ids=["waited for", "given up"])
+def test_a_look_under_way_when_it_is_closed_leaves_no_connection(
+    app, settings, monkeypatch, patience
+):
     looking, pids = Event(), set()
+    monkeypatch.setattr("app.services.upkeep.CLOSING_SECONDS", patience)
 
     def slow(session, _most):
         (row,) = session.run("SELECT pg_backend_pid() AS pid", {})

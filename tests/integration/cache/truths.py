@@ -55,7 +55,7 @@ def fill(cache, truth, *, complete_from_start=True):
     return cache.fill(truth.snapshot(complete_from_start=complete_from_start))
 
 
-def read(cache, truth, limit=None):
+def read(cache, truth, limit=50):
     return cache.read(
         truth.conversation_id, truth.owner, version=truth.version, rev=truth.rev, limit=limit
     )

@@ -1,6 +1,7 @@
 """What a view is given of a request, whether there is anything to read or not."""
 
 import inspect
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from werkzeug.test import EnvironBuilder
 from app.blueprints.arguments import StrictParser, reader
 from app.blueprints.once import _Headers
 from app.errors import InvalidFieldsError
-from app.schemas import lists
+from app.schemas import lists, search
 
 SCHEMAS = Path(lists.__file__).parent
 
@@ -37,7 +38,8 @@ def of_query(schema):
 def query_schemas():
     modules = [import_module(f"app.schemas.{path.stem}") for path in SCHEMAS.glob("[a-z]*.py")]
     members = [member for module in modules for member in inspect.getmembers(module)]
-    return {name: kind for name, kind in members if name.endswith("Query")}
+    queries = {name: kind for name, kind in members if name.endswith("Query")}
+    return queries | {"SearchRequest": search.SearchRequest}
 
 
 def test_an_empty_query_is_what_the_schema_makes_of_nothing():
@@ -49,6 +51,30 @@ def test_what_a_view_does_with_its_query_is_nothing_to_the_next_request():
     read = of_query(Wanted)
     read(asked()).clear()
     assert read(asked()) == {"limit": 50}
+
+
+def test_a_short_query_is_read_once_and_a_long_one_each_time(monkeypatch):
+    read, parsed = of_query(Wanted), []
+    parse = StrictParser.parse
+    monkeypatch.setattr(
+        StrictParser, "parse", lambda *given, **named: parsed.append(1) or parse(*given, **named)
+    )
+    read = of_query(Wanted)
+    for query in ("limit=7", "limit=7", "limit=8", f"word={'x' * 20}", f"word={'x' * 20}"):
+        read(asked(query))
+    assert len(parsed) == 4
+    read(asked("limit=7")).clear()
+    assert read(asked("limit=7")) == {"limit": 7}
+
+
+def test_however_many_queries_there_are_each_is_answered_by_its_own():
+    read = of_query(Wanted)
+
+    def ask(start):
+        return [read(asked(f"limit={n}"))["limit"] for n in range(start, start + 600)]
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(ask, range(4))) == [list(range(n, n + 600)) for n in range(4)]
 
 
 @pytest.mark.parametrize("query", ["limit=x", "other=1", "=", "&limit", "limit=%00"])

@@ -1,0 +1,53 @@
+"""Notes of what Redis may have missed: who has seen them, and when they are swept away."""
+
+from contextlib import closing
+
+import psycopg2
+import pytest
+
+from app.ids import new_id
+
+OLD = "INSERT INTO cache_outbox (conversation_id, created_at, seen_at) VALUES (%s, %s, %s)"
+
+
+@pytest.fixture
+def outbox(app, database_urls):
+    """A cursor of the tables' owner in a transaction that comes to nothing, without a note yet."""
+    with closing(psycopg2.connect(database_urls.owner)) as connection:
+        cursor = connection.cursor()
+        cursor.execute("DELETE FROM cache_outbox")
+        yield cursor
+
+
+def ask(cursor, sql, *values):
+    cursor.execute(sql, values)
+    return cursor.fetchone()[0]
+
+
+def note(cursor):
+    cursor.execute("SELECT parley_note_changes(ARRAY[%s::uuid])", [str(new_id())])
+
+
+def test_a_note_that_nobody_has_seen_for_long_is_not_known_and_is_seen_now(outbox):
+    note(outbox)
+    assert ask(outbox, "SELECT parley_changes_are_known(1.6)") is False
+    assert ask(outbox, "SELECT count(*) FROM cache_outbox WHERE seen_at IS NULL") == 0
+
+
+def test_where_an_older_note_is_known_nothing_is_written_for_another(outbox):
+    outbox.execute(OLD, [str(new_id()), "now", "2026-01-01"])
+    note(outbox)
+    assert ask(outbox, "SELECT parley_changes_are_known(1.6)") is True
+    assert ask(outbox, "SELECT count(*) FROM cache_outbox WHERE seen_at IS NULL") == 1
+
+
+def test_notes_of_ten_days_ago_go_with_one_new_note_of_a_hundred(outbox):
+    for created_at in ("2026-01-01", "2026-01-01", "now"):
+        outbox.execute(OLD, [str(new_id()), created_at, None])
+    old, left = "SELECT count(*) FROM cache_outbox WHERE created_at < '2026-02-01'", []
+    for _ in range(200):
+        note(outbox)
+        left.append(ask(outbox, old))
+    swept = left.index(0)
+    assert swept < 100
+    assert set(left[:swept]) <= {2}

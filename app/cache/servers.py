@@ -61,7 +61,8 @@ class _Single:
     def _asked(self, *command: bytes | str | int) -> Any:
         connection = self._shelf.take()
         try:
-            connection.send_packed_command(connection.pack_command(*command))
+            packed = b"".join(connection.pack_command(*command))  # in one piece
+            connection.send_packed_command([packed])
             reply = connection.read_response()
         except BaseException:
             self._shelf.give_up(connection)

@@ -8,9 +8,7 @@ from uuid import uuid4
 
 import orjson
 import pytest
-import redis
 
-from app import Prompt, cached
 from app.cache.client import RedisClient
 from app.cache.results import (
     MAX_BYTES,
@@ -19,7 +17,6 @@ from app.cache.results import (
     ResultCache,
     encode,
 )
-from tests.client import Client
 from tests.proxy import Proxy
 from tests.redis_servers import RedisServer, clustered
 
@@ -28,24 +25,11 @@ TAGS = ["all", "handbook"]
 RESULT = [{"page": 7, "text": "Huế lies on the Perfume River."}]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def raw(server):
     with server.raw() as raw:
         raw.flushdb()
         yield raw
-
-
-@pytest.fixture
-def client(server, raw):
-    with closing(RedisClient(server.url)) as client:
-        yield client
 
 
 @pytest.fixture
@@ -281,47 +265,3 @@ def test_on_a_cluster_name_and_tags_may_be_anywhere(tmp_path):
         assert results.invalidate("all", "tag-0")
         assert found(results, "tests.find:1:1", tags=["tag-1", "all"]) is None
         assert not counted(client, "error")
-
-
-# In an answer
-
-LOOKED_UP = []
-
-
-@cached(ttl=60, tags=["atlas"])
-def pages(prompt, words):
-    LOOKED_UP.append(prompt.user_email)
-    return [f"{words} for {prompt.user_email}"]
-
-
-def answer(prompt):
-    yield pages(prompt, prompt.question)[0]
-
-
-def test_a_responder_looks_up_once_for_each_user_until_its_source_changes(
-    make_app, email, settings
-):
-    app, stranger = make_app(answer), f"{uuid4().hex}@example.com"
-    parley = app.extensions["parley"]
-    LOOKED_UP.clear()
-    for person in (email, email, stranger):
-        said = Client(app, person).ask("Huế?", wire="text").text
-        assert said == f"Huế? for {person}"
-    assert [email, stranger] == LOOKED_UP
-    assert parley.invalidate("atlas")
-    Client(app, email).ask("Huế?")
-    assert [email, stranger, email] == LOOKED_UP
-    with redis.Redis.from_url(settings.redis_url) as raw:
-        assert not any(email.encode() in key for key in raw.keys("r:*"))
-    off = make_app(answer, enable_redis_cache=False)
-    for _ in range(2):
-        Client(off, email).ask("Huế?")
-    assert LOOKED_UP[3:] == [email, email]
-    assert not off.extensions["parley"].invalidate("atlas")
-
-
-def test_a_prompt_made_by_hand_keeps_nothing():
-    LOOKED_UP.clear()
-    by_hand = Prompt(question="?", user_email=OWNER)
-    assert pages(by_hand, "x") == pages(by_hand, "x") == [f"x for {OWNER}"]
-    assert len(LOOKED_UP) == 2

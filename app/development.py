@@ -170,7 +170,7 @@ Parley is ready at {address} (Ctrl-C stops it).
   PostgreSQL     {_place("DATABASE_URL")}
   Redis          {_place("REDIS_URL")}
   data           {data}
-  commands       . {data / "environ"} && {sys.executable} -m flask users --help
+  commands       (. {data / "environ"} && {sys.executable} -m flask users --help)
   token          for {_EMAIL}, 12 hours:
 
 {token}

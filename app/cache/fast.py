@@ -18,7 +18,17 @@ import structlog
 from ..ids import parse_id
 from ..writes import FRESH_SECONDS, KNOWN_SECONDS, Written
 from .client import Failure, RedisClient
-from .fence import GONE, MARK_SECONDS, Ending, Fence, Leased, key_of, prefix_of, value_in
+from .fence import (
+    GONE,
+    MARK_SECONDS,
+    Ending,
+    Fence,
+    Leased,
+    is_state,
+    key_of,
+    prefix_of,
+    value_in,
+)
 from .messages import Miss, difference
 from .splices import restored, spliced
 from .values import CachedMessages, Frame, Snapshot, Stamp, is_oversize, jitter, lifetime_ms
@@ -214,8 +224,11 @@ class FastCache:
             ids = (parse_id(key[len(prefix) : -1].decode(errors="replace")) for key in keys)
             yield [it for it in ids if it]
 
-    def peek(self, conversation_ids: Collection[UUID]) -> dict[UUID, Frame] | None:
-        """What there is of conversations, for who compares it; None: Redis does not tell."""
+    def peek(self, conversation_ids: Collection[UUID]) -> dict[UUID, Frame | None] | None:
+        """What is kept of conversations, for who compares it; None instead of what is damaged.
+
+        None at all: Redis does not tell.
+        """
         epoch, ids = self._epoch, list(conversation_ids)
         if epoch is None:
             return None
@@ -224,8 +237,8 @@ class FastCache:
             replies = [self._fence.peek(epoch, it) for it in ids]
         if isinstance(replies, Failure):
             return None
-        frames = {it: _frame(reply) for it, reply in zip(ids, replies, strict=True) if reply}
-        return {it: frame for it, frame in frames.items() if frame}
+        kept = zip(ids, replies, strict=True)
+        return {it: _frame(reply) for it, reply in kept if reply and not is_state(reply)}
 
     def _begun(
         self, epoch: str, token: str, ids: list[UUID], *, is_wanted: bool

@@ -93,7 +93,7 @@ class Fence:
         """
         if is_likely:
             found = self._get(epoch, conversation_id)
-            if isinstance(found, Failure) or (found and found[:1] != _STATE):
+            if isinstance(found, Failure) or (found and not is_state(found)):
                 return found
         lifetimes = (LEASE_SECONDS * 1000, FLOOR_SECONDS * 1000)
         arguments = (nonce := name(), *lifetimes, MAX_BYTES + _HEAD_BYTES)
@@ -141,6 +141,11 @@ def prefix_of(epoch: str) -> str:
 def key_of(epoch: str, conversation_id: UUID) -> str:
     """Where a conversation is; the braces make a Redis Cluster look at its id alone."""
     return f"{prefix_of(epoch)}{conversation_id}}}"
+
+
+def is_state(stored: bytes) -> bool:
+    """Whether there is no value: what writers and readers have left instead."""
+    return stored[:1] == _STATE
 
 
 def value_in(stored: bytes) -> Frame:

@@ -29,8 +29,9 @@ def verify(*, removes: bool, as_json: bool) -> None:
         click.echo(dumps({"copies": copies, "drifts": drifts}))
     else:
         for it in drifts:
-            click.echo(f"{it.conversation_id}  copied {it.copied}, stored {it.stored or 'none'}")
-        click.echo(f"copies: {copies}, not true: {len(drifts)}")
+            click.echo(f"{it.conversation_id}  {_told(it)}")
+        removed = f", removed: {len(drifts)}" if removes else ""
+        click.echo(f"copies: {copies}, not true: {len(drifts)}{removed}")
     raise SystemExit(1 if drifts else 0)
 
 
@@ -38,13 +39,20 @@ def verify(*, removes: bool, as_json: bool) -> None:
 @click.option("--hours", type=click.FloatRange(0, 8760), default=24, show_default=True)
 @click.option("--most", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True)
 def warm(*, hours: float, most: int) -> None:
-    """Copy the conversations with messages of the last hours, newest first."""
+    """Copy the conversations that changed within the last hours, newest first."""
     conversations, copied_before = 0, 0
     with _keeping() as keeping:
         for part in keeping.warm(hours=hours, most=most):
             conversations += part.conversations
             copied_before += part.copied_before
     click.echo(f"conversations: {conversations}, copied before: {copied_before}")
+
+
+def _told(drift: Drift) -> str:
+    if drift.copied is None:
+        return "damaged"
+    is_same = drift.copied == drift.stored
+    return f"copied {drift.copied}, stored {drift.stored or 'none'}{', otherwise' * is_same}"
 
 
 class _NotComparedError(click.ClickException):

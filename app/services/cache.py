@@ -20,10 +20,13 @@ _LOOKS = 3  # at a copy that differs: its conversation may have changed between 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """A copy that is not what PostgreSQL says: which version it has, and which there is."""
+    """A copy that is not what PostgreSQL says: which version it has, and which there is.
+
+    `copied`: None where it is damaged; `stored`: None where there is none, or nobody asked.
+    """
 
     conversation_id: UUID
-    copied: int
+    copied: int | None
     stored: int | None
 
 
@@ -73,12 +76,16 @@ class CacheService:
             insist_on_owner(session)
         self._upkeep.look()
         if not self._cache.is_trusted:
-            raise SetupError("It is not known which copies may be shown: there are notes left.")
+            raise SetupError(
+                "It is not known which copies may be shown: Redis has to be told of changes first."
+            )
 
     def _compared(self, ids: Sequence[UUID], *, removes: bool) -> Compared:
         frames = self._frames(ids)
-        found = [self._drift(it, frame) for it, frame in frames.items()]
+        found = [self._drift(it, frame) for it, frame in frames.items() if frame]
+        damaged = [it for it, frame in frames.items() if frame is None]
         drifts = [drift for drift in found if drift]
+        drifts += [Drift(conversation_id=it, copied=None, stored=None) for it in damaged]
         if removes:
             self._cache.forget([drift.conversation_id for drift in drifts])
         return Compared(copies=len(frames), drifts=drifts)
@@ -97,7 +104,7 @@ class CacheService:
                 return Drift(conversation_id=conversation_id, copied=copied, stored=version)
         return None
 
-    def _frames(self, ids: Sequence[UUID]) -> Mapping[UUID, Frame]:
+    def _frames(self, ids: Sequence[UUID]) -> Mapping[UUID, Frame | None]:
         frames = self._cache.peek(ids)
         if frames is None:
             raise UnavailableError("Redis does not answer.")
@@ -112,9 +119,9 @@ class CacheService:
     def _warmed(self, rows: Sequence[Any]) -> Warmed:
         copied = self._frames([row.id for row in rows])
         for row in rows:
-            if row.id not in copied:
+            if not copied.get(row.id):
                 self._warm(row.user_email, row.id)
-        return Warmed(conversations=len(rows), copied_before=len(copied))
+        return Warmed(conversations=len(rows), copied_before=sum(map(bool, copied.values())))
 
     def _warm(self, owner: str, conversation_id: UUID) -> None:
         try:

@@ -5,6 +5,7 @@ import time
 from uuid import UUID
 
 import pytest
+import redis
 
 from app.cli.cache import cache
 from app.processes import free_port
@@ -68,6 +69,19 @@ def test_a_copy_that_is_not_true_is_found_and_removed(copied, run, email, rows):
     assert "pelican" not in printed.output
     assert drift_of(run("verify", "--json"), made["id"]) is None
     assert read(client, made["id"]).json["revision"] == drift["stored"]
+
+
+def test_a_damaged_copy_is_found_and_removed(copied, run, email, settings):
+    client = Client(copied, email)
+    made = client.create("A pelican", "nests here")
+    read(client, made["id"])
+    with redis.Redis.from_url(settings.redis_url) as raw:
+        (key,) = raw.keys(f"h:*{made['id']}*")
+        raw.setrange(key, raw.get(key).index(b"pelican"), b"penguin")
+    printed = run("verify", "--json", "--remove")
+    assert printed.exit_code == 1
+    assert drift_of(printed, made["id"])["copied"] is None
+    assert not cache_of(copied).peek([UUID(made["id"])])
 
 
 def test_recent_conversations_are_copied_before_anybody_asks(copied, run, email):

@@ -112,7 +112,7 @@ class Ours:
 def sides() -> Iterator[tuple[Ours, Peers]]:
     with ExitStack() as stack:
         there = stack.enter_context(scratch("parley_libraries"))
-        fill(there, [Batch(OWNER, 60, 0), Batch(OWNER, 500, READ)])
+        fill(there, [Batch(OWNER, 2_000, 0), Batch(OWNER, 500, READ)])
         redis_url = stack.enter_context(redis_database())
         made = [
             stack.enter_context(closing(Parley("recall", settings=settings)))

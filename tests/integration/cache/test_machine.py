@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings, stateful
 
 from app.cache.breaker import Breaker
+from app.services.upkeep import UpkeepService
 from app.services.windows import Window
 
 from .machine import Workers
@@ -42,7 +43,15 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def machine(make_app, own_server, clock):
+def alone(monkeypatch):
+    """Upkeeps that may look. Other applications' share the outbox, and have another Redis."""
+    ours, look = [], UpkeepService.look
+    monkeypatch.setattr(UpkeepService, "look", lambda it: look(it) if it in ours else None)
+    return ours
+
+
+@pytest.fixture
+def machine(make_app, own_server, clock, alone):
     def made(**changes):
         parley = make_app(redis_url=own_server.url, **changes).extensions["parley"]
         parley.redis.breaker = Breaker(probe_after=0.01)
@@ -53,6 +62,7 @@ def machine(make_app, own_server, clock):
     workers = [made() for _ in range(2)]
     for worker in workers:
         worker.copies.upkeep._is_started = True  # it looks when the machine says so
+        alone.append(worker.copies.upkeep)
         worker.copies.cache._clock = clock
         worker.copies.cache._fence = SpoiledFence(worker.copies.cache._fence)
     parts = {

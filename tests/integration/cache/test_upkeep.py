@@ -3,7 +3,6 @@
 import gc
 import time
 from threading import Event
-from types import SimpleNamespace
 
 import pytest
 
@@ -28,19 +27,20 @@ def test_a_look_under_way_when_it_is_closed_leaves_no_connection(
     app, settings, monkeypatch, patience
 ):
     looking, pids = Event(), set()
-    monkeypatch.setattr("app.services.upkeep.CLOSING_SECONDS", patience)
-
-    def slow(session, _most):
-        (row,) = session.run("SELECT pg_backend_pid() AS pid", {})
-        pids.add(row.pid)
-        looking.set()
-        time.sleep(0.2)
-        return [SimpleNamespace(epoch="1", note=None)]
-
-    monkeypatch.setattr("app.services.upkeep.standing", slow)
     database, parley = Database.from_settings(settings), app.extensions["parley"]
     cache = FastCache(parley.redis, ttl=60, limit=50)
     upkeep = UpkeepService(database, cache, every_seconds=0.01)
+
+    def look_slowly():
+        with database.operation() as session:
+            (row,) = session.run("SELECT pg_backend_pid() AS pid", {})
+            pids.add(row.pid)
+            looking.set()
+            time.sleep(0.2)
+        return False
+
+    monkeypatch.setattr("app.services.upkeep.CLOSING_SECONDS", patience)
+    monkeypatch.setattr(upkeep, "_has_delivered", look_slowly)
     upkeep.start()
     looking.clear()
     assert looking.wait(10)

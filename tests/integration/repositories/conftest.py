@@ -1,7 +1,7 @@
 """Repositories of one owner, and of somebody else, on the servers that all tests share."""
 
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import uuid4
 
@@ -124,7 +124,8 @@ def _lived(tables, owner):
     parent = {"connect": {"id": question.id}}
     answer = _say(tables["messages"], talk, {"seq": 2, "content": "!", "parent": parent})
     message = {"connect": {"conversation_id": talk.id, "id": answer.id}}
-    run = tables["runs"].create(data={"message": message, "lease_until": datetime.now(UTC)})
+    lease_until = datetime.now(UTC) + timedelta(hours=1)  # no reaper's yet
+    run = tables["runs"].create(data={"message": message, "lease_until": lease_until})
     chunk = {"run": {"connect": {"id": run.id}}, "n": 0, "text": "!"}
     tables["run_chunks"].create(data=chunk)
     ids = {"conversation_id": talk.id, "message_id": answer.id}

@@ -53,7 +53,8 @@ _REASONS: tuple[tuple[type[Exception], Failure], ...] = (
 
 _IN_A_PIPELINE = "caused error: "
 """After which redis-py says what Redis said."""
-_FULL = "OOM command not allowed"  # also within what a script says
+# Also within what a script says of a command of its own.
+_SAID = {"OOM command not allowed": Failure.FULL, "WRONGTYPE": Failure.WRONG_TYPE}
 # Redis is well and answered at once; it was this key or this kind of command that it refused.
 _ANSWERED = {Failure.WRONG_TYPE, Failure.FULL, Failure.READ_ONLY, Failure.NO_SCRIPT}
 
@@ -234,8 +235,8 @@ def _sha1(script: str) -> str:
 
 def _reason(error: Exception) -> Failure:
     said = str(error).rpartition(_IN_A_PIPELINE)[2]
-    if isinstance(error, exceptions.ResponseError) and _FULL in said:
-        return Failure.FULL
-    if isinstance(error, exceptions.ResponseError) and "WRONGTYPE" in said:
-        return Failure.WRONG_TYPE
+    if isinstance(error, exceptions.ResponseError):
+        for word, failure in _SAID.items():
+            if word in said:
+                return failure
     return next((why for kind, why in _REASONS if isinstance(error, kind)), Failure.PROTOCOL)

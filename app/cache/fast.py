@@ -9,8 +9,6 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -29,6 +27,7 @@ from .fence import (
     prefix_of,
     value_in,
 )
+from .handles import Begun, Lease, Look
 from .messages import Miss, difference
 from .splices import restored, spliced
 from .values import CachedMessages, Frame, Snapshot, Stamp, is_oversize, jitter, lifetime_ms
@@ -38,32 +37,6 @@ log = structlog.get_logger(__name__)
 # Nothing was missed: of Redis it says nothing, or that it takes no leases now.
 _SAYS_NOTHING = {Failure.POOL_EXHAUSTED, Failure.FULL}
 _CONFUSED = {Miss.OTHER_CONVERSATION, Miss.UNDECODABLE}  # it may be a reply to another question
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to fill what was not there, if nobody writes meanwhile. Of which epoch it is."""
-
-    epoch: str
-    nonce: str
-
-
-class Look(NamedTuple):
-    """A look at the outbox: how many doubts there had been, and when it began."""
-
-    doubts: int
-    began_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """Writes that were begun: `frames` are the values that they take the place of."""
-
-    epoch: str | None
-    token: str
-    owner: str
-    frames: Mapping[UUID, Frame | None]
-    is_doubtful: bool = False
 
 
 class FastCache:

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from ..cache.client import RedisClient
-from ..cache.fast import Begun, FastCache
+from ..cache.fast import FastCache
 from ..cache.fence import MARK_SECONDS
+from ..cache.handles import Begun
 from ..cache.messages import MessageCache
 from ..cache.values import CachedMessages, Snapshot
 from ..database import Database

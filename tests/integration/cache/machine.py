@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from hypothesis import stateful
 from hypothesis import strategies as st
 
-from app.cache.fast import Lease
+from app.cache.handles import Lease
 from app.errors import ParleyError, RecordNotFoundError
 from app.json_text import loads
 from app.services.bulk import Change

@@ -10,7 +10,8 @@ from uuid import uuid4
 import pytest
 
 from app.cache.client import Failure, RedisClient
-from app.cache.fast import FastCache, Lease
+from app.cache.fast import FastCache
+from app.cache.handles import Lease
 from app.cache.values import MAX_BYTES, CachedMessages
 from app.revisions import Revision
 from app.writes import FRESH_SECONDS, KNOWN_SECONDS, Written

@@ -1,13 +1,11 @@
 """How far a process goes by itself before it tells Redis what it let through."""
 
-import sys
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from limits import parse
 
 from app.middleware.tallies import Slack, Tallies, Tally
 from tests.jwks import Clock
+from tests.turns import many_turns
 
 SLACK = Slack.of(parse("600/minute"))
 
@@ -145,13 +143,8 @@ def test_many_threads_never_leave_more_untold_than_one(tally):
 
     asked(tally)
     looked(tally, used=-(10**6))
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        with ThreadPoolExecutor(8) as threads:
-            outcomes = list(threads.map(ask, range(2000)))
-    finally:
-        sys.setswitchinterval(interval)
+    with many_turns(8) as threads:
+        outcomes = list(threads.map(ask, range(2000)))
     told = sum(counted for _, counted in outcomes)
     assert 0 <= 2000 - told <= SLACK.untold
     assert tally.take() == 2000 - told

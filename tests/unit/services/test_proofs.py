@@ -1,8 +1,6 @@
 """What is remembered of a token counts as long as a whole check would find the same, no longer."""
 
 import math
-import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,6 +13,7 @@ from tests.fixtures import SECRET
 from tests.jwks import PROVIDER, PROVIDER_AUDIENCE, Clock, jwk, key_set, provided
 from tests.signing import AUDIENCE, ISSUER, claims, later, signed, visitor_claims
 from tests.tokens import HOSTILE
+from tests.turns import many_turns
 
 SECONDS = LEEWAY.total_seconds()
 
@@ -154,11 +153,6 @@ def test_many_at_once_are_each_told_who_they_are_themselves(clock):
     def ask(email):
         return [tokens.verify(mine[email]).user_email for _ in range(20)] == [email] * 20
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        with ThreadPoolExecutor(8) as threads:
-            assert all(threads.map(ask, [*mine] * 2))
-    finally:
-        sys.setswitchinterval(interval)
+    with many_turns(8) as threads:
+        assert all(threads.map(ask, [*mine] * 2))
     assert len(proofs) <= 8

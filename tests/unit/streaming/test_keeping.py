@@ -1,6 +1,5 @@
 """What is kept while an answer is written: all of it, once, whatever the store does."""
 
-import sys
 from threading import Event, Thread
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from app.streaming.events import Done, Text
 from app.streaming.run import Lease, keep
 from tests.responders import Gate
+from tests.turns import many_turns
 
 from .notebook import Notebook, generated, heard_of, run_of, words
 
@@ -95,16 +95,6 @@ def test_whatever_the_store_does_what_it_keeps_is_the_start_of_the_text(steps):
     assert journal.ending == ("".join(said), None)
 
 
-@pytest.fixture
-def often_switched():
-    """Threads take turns every 10 microseconds: a hundred times as many chances to go wrong."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(usual)
-
-
-@pytest.mark.usefixtures("often_switched")
 def test_keepers_that_hurry_lose_and_double_nothing():
     journal, over = Notebook(), Event()
     said = [f"{number} " for number in range(100)]
@@ -114,13 +104,14 @@ def test_keepers_that_hurry_lose_and_double_nothing():
         while not over.is_set():
             keep(journal, [run])
 
-    keepers = [Thread(target=hurry) for _ in range(3)]
-    for keeper in keepers:
-        keeper.start()
-    run.generate()
-    over.set()
-    for keeper in keepers:
-        keeper.join()
+    with many_turns(3) as threads:
+        keepers = [threads.submit(hurry) for _ in range(3)]
+        try:
+            run.generate()
+        finally:
+            over.set()
+        for keeper in keepers:
+            keeper.result()
     assert journal.ending[0].startswith(journal.text)
     assert journal.ending[0] == "".join(said)
 

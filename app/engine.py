@@ -7,6 +7,8 @@ from typing import Any, cast
 import orjson
 import structlog
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.util.queue import Empty
 
 from . import metrics
 from .lines import SET_OWNER, Backend, keep_backend
@@ -19,9 +21,28 @@ BY_ITSELF = {"isolation_level": "AUTOCOMMIT"}
 """Execution options under which each statement takes effect by itself."""
 
 
+class PatientPool(QueuePool):
+    """Opens a connection beyond its size only when none comes back for a moment.
+
+    One that is opened at once, for a burst, costs more than the burst: a process of PostgreSQL,
+    and everything prepared anew, only to be closed when the burst is over.
+    """
+
+    PATIENCE = 0.5  # seconds
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        if self.overflow() >= 0:  # all that are kept are open
+            try:
+                return self._pool.get(block=True, timeout=self.PATIENCE)
+            except Empty:
+                pass
+        return super()._do_get()
+
+
 def make_engine(url: str, settings: Settings) -> Engine:
     engine = create_engine(
         url,
+        poolclass=PatientPool,
         pool_size=settings.db_pool_size,
         max_overflow=settings.db_max_overflow,
         pool_timeout=settings.db_pool_timeout,

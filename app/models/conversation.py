@@ -37,7 +37,14 @@ class Conversation(Model):
     __tablename__ = "conversations"
     __table_args__ = (
         UniqueConstraint("id", "user_email"),
-        UniqueConstraint("user_email", "source", "source_id"),
+        Index(
+            "uq_conversations_source",
+            "user_email",
+            "source",
+            "source_id",
+            unique=True,
+            postgresql_where=text("source_id IS NOT NULL"),
+        ),
         Index(
             "ix_conversations_list",
             "user_email",
@@ -60,8 +67,6 @@ class Conversation(Model):
             desc("id"),
             postgresql_where=text("deleted_at IS NOT NULL"),
         ),
-        Index("ix_conversations_tags", "tags", postgresql_using="gin"),
-        Index("ix_conversations_metadata", "metadata", postgresql_using="gin"),
         CheckConstraint("char_length(title) <= 500", name="title"),
         CheckConstraint(one_of("title_source", "auto", "user", "import"), name="title_source"),
         CheckConstraint(one_of("mode", "fast", "balanced", "quality", "adaptive"), name="mode"),

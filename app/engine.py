@@ -28,6 +28,7 @@ class PatientPool(QueuePool):
     and everything prepared anew, only to be closed when the burst is over.
     """
 
+    __module__ = QueuePool.__module__  # its log is SQLAlchemy's, and as quiet
     PATIENCE = 0.5  # seconds
 
     def _do_get(self) -> ConnectionPoolEntry:

@@ -37,14 +37,7 @@ class Conversation(Model):
     __tablename__ = "conversations"
     __table_args__ = (
         UniqueConstraint("id", "user_email"),
-        Index(
-            "uq_conversations_source",
-            "user_email",
-            "source",
-            "source_id",
-            unique=True,
-            postgresql_where=text("source_id IS NOT NULL"),
-        ),
+        UniqueConstraint("user_email", "source", "source_id"),
         Index(
             "ix_conversations_list",
             "user_email",

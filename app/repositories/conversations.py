@@ -107,7 +107,7 @@ WITH made AS (
         %(id)s, %(owner)s, %(title)s, %(title_source)s, %(title_words)s::tsvector, %(mode)s,
         %(model)s, %(system_prompt)s, %(tags)s::text[], %(metadata)s::jsonb, %(source)s,
         %(source_id)s)
-    ON CONFLICT (user_email, source, source_id) WHERE source_id IS NOT NULL DO NOTHING
+    ON CONFLICT (user_email, source, source_id) DO NOTHING
     RETURNING id)
 SELECT id FROM made
 """,

@@ -74,7 +74,11 @@ class ConversationService:
                     self._messages.append_rest(session, made.conversation_id, drafts)
             return made
 
-        made = self._once.run(owner, once, Effect(make, _Made._asdict, _Made.recall))
+        if once or drafts:
+            made = self._once.run(owner, once, Effect(make, _Made._asdict, _Made.recall))
+        else:  # nothing else has to take effect with it
+            with self._database.statement(owner) as session:
+                made = make(session)
         if drafts and made.is_replay and not once:
             self._messages.append(owner, made.conversation_id, drafts)
         limit = max(len(drafts), _LAST_MESSAGES)

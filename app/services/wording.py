@@ -10,6 +10,7 @@ _MARKDOWN = re.compile(
     r"^(?:[#>*+-]+\s+)+|`+|(?<!\w)[*_~]{1,3}(?=\S)|(?<=\S)[*_~]{1,3}(?!\w)"
     r"|!?\[([^\]]*)\]\([^)]*\)"
 )
+_MARKS = frozenset("#>*+-`_~[")
 _FENCE = re.compile(r"\s*(```|~~~)[^`]*$")
 
 
@@ -19,8 +20,12 @@ def title_of(text: str) -> str | None:
     It is cut at a word.
     """
     lines = (line for line in text.strip()[:2000].splitlines() if not _FENCE.match(line))
-    plain = (" ".join(_MARKDOWN.sub(r"\1", line).split()) for line in lines)
+    plain = (" ".join(_without_markdown(line).split()) for line in lines)
     return _cut(next(filter(None, plain), ""), TITLE_LENGTH) or None
+
+
+def _without_markdown(line: str) -> str:
+    return line if _MARKS.isdisjoint(line) else _MARKDOWN.sub(r"\1", line)
 
 
 def preview_of(text: str) -> str:

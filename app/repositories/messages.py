@@ -130,7 +130,7 @@ class MessageRepository(Repository[Message]):
             "title": title,
             "title_words": search_words(title or ""),
             "preview": preview,
-            "is_told": self.session.is_copied and under is None,
+            "is_told": self.session.is_copied and under is None and len(messages) <= _MOST_TOLD,
         }
         values |= asdict(under) if under else {}
         if run:
@@ -231,6 +231,7 @@ def _page(name: str, condition: str) -> Statement:
     return Statement(name, sql, settings=settings, is_hot=is_in_order)
 
 
+_MOST_TOLD = 200  # a copy of more had better be read again, if anybody wants it
 _CONFLICTS = {
     "uq_messages_client_message_id": AlreadySentError,
     "uq_messages_live_attempt": AnswerWaitsError,

@@ -149,11 +149,13 @@ class Database:
         is_told = any(written.record for written in changes.written.values())
         begun = self._guard.begin(session.owner, ids, is_told=is_told)
         if ids and begun.is_doubtful:
-            session.run(NOTE, {"noted": list(ids)})
+            session.note(list(ids))
         return begun
 
     def _settle(self, session: OwnedSession, *, is_noted: bool) -> None:
         """Sees to it that nobody shows old copies of what has changed, before it is told."""
+        if is_noted and session.is_known:
+            return
         ids = list(session.changes.conversation_ids)
         try:
             with self.operation() as operation:

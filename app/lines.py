@@ -125,6 +125,11 @@ class Line:
         """Not when it broke."""
         return self._connection.is_valid
 
+    @property
+    def remarks(self) -> list[str]:
+        """What PostgreSQL remarked at the last statement (NOTICE and the like)."""
+        return list(self._dbapi.notices)
+
     def close(self) -> None:
         """Gives the connection back."""
         self._connection.close()
@@ -184,6 +189,7 @@ class Line:
         return SET_OWNER + statement if is_owned else statement
 
     def _execute(self, text: str, values: Mapping[str, Any]) -> list[Any]:
+        self._dbapi.notices.clear()
         with self._dbapi.cursor() as cursor:
             cursor.execute(text, values)
             if cursor.description is None:

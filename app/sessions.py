@@ -3,7 +3,7 @@
 Their transactions are `database`'s to begin and to end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,10 +16,12 @@ from .engine import BY_ITSELF
 from .errors import MissingOwnerError, UnguardedError
 from .lines import Line
 from .statements import Statement
-from .writes import Changes, Guard, Written
+from .writes import KNOWN_SECONDS, Changes, Guard, Written
 
 NOTE = "SELECT parley_note_changes(%(noted)s::uuid[])"
 """Leaves a note of conversations whose copies may be old; see docs/cache-strategy.md."""
+_NOTE_IN_DOUBT = "SELECT parley_note_in_doubt(%(noted)s::uuid[], %(known_seconds)s)"
+_KNOWN = "parley: known"
 
 
 class _StatementSession(Session):
@@ -29,6 +31,8 @@ class _StatementSession(Session):
     """
 
     _owner: str | None = None
+    remarks: Sequence[str] = ()
+    """What PostgreSQL remarked at the last hand-written statement."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, expire_on_commit=False, autoflush=False)
@@ -46,7 +50,9 @@ class _StatementSession(Session):
     ) -> list[Any]:
         """The same with what goes `before` it: `…; `. All of it takes effect, or nothing."""
         line = self._line if self._line and self._line.is_usable else self._taken()
-        return line.run(statement, values, before=before)
+        rows = line.run(statement, values, before=before)
+        self.remarks = line.remarks
+        return rows
 
     def _taken(self) -> Line:
         self._let_go()
@@ -84,9 +90,11 @@ class OwnedSession(_StatementSession):
         self._owner: str = owner
         self.changes = Changes()
         self.is_copied = is_copied
-        """Whether somebody keeps copies, and is to be told what is new."""
+        """Whether somebody keeps copies, and is to be told what is new; after `changing`."""
         self.to_count: list[Counter] = []
         """What is to be counted, once each, when it is stored."""
+        self.is_known = True
+        """Whether older notes keep everybody from showing copies of what was noted here."""
 
     @property
     def owner(self) -> str:
@@ -102,6 +110,22 @@ class OwnedSession(_StatementSession):
     def told(self, conversation_id: UUID, written: Written) -> None:
         """A conversation is now as it is said here."""
         self.changes.tell(conversation_id, written)
+
+    def note(self, conversation_ids: Sequence[UUID]) -> None:
+        """Leaves a note of conversations whose copies may be old once it all takes effect."""
+        self._noting(conversation_ids, _NOTE_IN_DOUBT, {})
+
+    def _noting(
+        self,
+        conversation_ids: Sequence[UUID],
+        statement: str | Statement,
+        values: Mapping[str, Any],
+        before: str = "",
+    ) -> list[Any]:
+        noted = {"noted": list(conversation_ids), "known_seconds": KNOWN_SECONDS}
+        rows = self._run(statement, {**values, **noted}, before=before)
+        self.is_known &= any(_KNOWN in remark for remark in self.remarks)
+        return rows
 
     def created(self, conversation_id: UUID) -> None:
         """A conversation was made."""
@@ -132,6 +156,7 @@ class SingleSession(OwnedSession):
         begun = self._guard.begin(self.owner, [conversation_id], is_told=True)
         self._begun.append(begun)
         if begun.is_doubtful:
+            self.is_copied = False  # nobody could store what is told
             self._doubted.append(conversation_id)
 
     def run(self, statement: str | Statement, values: Mapping[str, Any]) -> list[Any]:
@@ -139,7 +164,7 @@ class SingleSession(OwnedSession):
         if not doubted:
             return self._run(statement, values)
         # A note that was there before the change could be delivered before it.
-        return self._run(statement, {**values, "noted": doubted}, before=f"{NOTE}; ")
+        return self._noting(doubted, statement, values, before=f"{_NOTE_IN_DOUBT}; ")
 
     @property
     def is_noted(self) -> bool:

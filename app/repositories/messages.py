@@ -120,6 +120,7 @@ class MessageRepository(Repository[Message]):
         is not allowed. AlreadySentError: a client_message_id is taken; AnswerWaitsError: another
         answer to the same message is being written. Nothing is stored then.
         """
+        self.session.changing(conversation_id)
         values: dict[str, Any] = {
             "owner": self.session.owner,
             "conversation_id": conversation_id,
@@ -136,7 +137,6 @@ class MessageRepository(Repository[Message]):
         if run:
             started = {"run_id": run.run_id, "lease_seconds": run.lease_seconds}
             values |= started | asdict(run.allowance)
-        self.session.changing(conversation_id)
         try:
             sql = statement(starts_run=run is not None, is_under=under is not None)
             rows = self.session.run(sql, values)

@@ -163,6 +163,7 @@ class RunRepository(Repository[Run]):
 
         None when it is not ours.
         """
+        self.session.changing(conversation_id)
         values = ending.values() | {
             "owner": self.session.owner,
             "run_id": run_id,
@@ -170,7 +171,6 @@ class RunRepository(Repository[Run]):
             "log_id": log_id,
             "is_told": self.session.is_copied,
         }
-        self.session.changing(conversation_id)
         rows = self.session.run(FINISH, values) or self.session.run(FINISHED, values)
         if not rows:
             return None

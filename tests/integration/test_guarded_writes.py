@@ -84,3 +84,53 @@ def test_a_note_comes_with_its_statement_or_not_at_all(doubtful, client, notes):
     with pytest.raises(IntegrityError), doubtful.statement(client.email) as session:
         MessageRepository(session).append(other, [taken], title=None, preview="")
     assert notes(other) == 0
+
+
+class Unheard(Doubtful):
+    """Redis has not heard of the end of any write."""
+
+    def end(self, *_):
+        return False
+
+
+@pytest.fixture
+def asked(doubtful, monkeypatch):
+    """How often it was asked by itself whether a note is known."""
+    doubtful.guard_with(Unheard())
+    asked, operation = [], doubtful.operation
+    monkeypatch.setattr(doubtful, "operation", lambda: asked.append(1) or operation())
+    monkeypatch.setattr("app.database.time.sleep", lambda _: None)
+    return asked
+
+
+WRITES = {
+    "statement": append,
+    "transaction": lambda session, it: ConversationRepository(session).trash(it),
+}
+
+
+@pytest.mark.parametrize("way", WRITES)
+def test_where_an_older_note_is_known_a_write_in_doubt_hears_so_with_it(
+    way, doubtful, asked, client, notes, rows
+):
+    conversation_id = UUID(client.create("Hello")["id"])
+    rows.run(
+        "INSERT INTO cache_outbox (conversation_id, seen_at) VALUES (:it, '2026-01-01')",
+        it=new_id(),
+    )
+    with getattr(doubtful, way)(client.email) as session:
+        WRITES[way](session, conversation_id)
+    assert notes(conversation_id) == 1
+    assert asked == []
+
+
+@pytest.mark.parametrize("way", WRITES)
+def test_without_one_it_is_asked_when_the_write_has_taken_effect(
+    way, doubtful, asked, client, notes, rows
+):
+    conversation_id = UUID(client.create("Hello")["id"])
+    rows.run("DELETE FROM cache_outbox WHERE seen_at < now() - interval '1 second'")
+    with getattr(doubtful, way)(client.email) as session:
+        WRITES[way](session, conversation_id)
+    assert notes(conversation_id) == 1
+    assert asked == [1]

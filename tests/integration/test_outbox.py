@@ -41,6 +41,35 @@ def test_where_an_older_note_is_known_nothing_is_written_for_another(outbox):
     assert ask(outbox, "SELECT count(*) FROM cache_outbox WHERE seen_at IS NULL") == 1
 
 
+@pytest.mark.parametrize(("seen_at", "remarks"), [("2026-01-01", 1), ("now", 0), (None, 0)])
+def test_a_write_in_doubt_hears_of_an_older_note_that_everybody_knows(seen_at, remarks, outbox):
+    outbox.execute(OLD, [str(new_id()), "now", seen_at])
+    outbox.execute("SELECT parley_note_in_doubt(ARRAY[%s::uuid], 1.6)", [str(new_id())])
+    assert [remark.count("known") for remark in outbox.connection.notices] == [1] * remarks
+    assert ask(outbox, "SELECT count(*) FROM cache_outbox") == 2
+
+
+def test_a_note_that_a_write_counts_on_stays_until_the_write_has_ended(app, database_urls):
+    """Else others could find the outbox empty in between, and show what is old by then."""
+    with (
+        closing(psycopg2.connect(database_urls.owner)) as writer,
+        closing(psycopg2.connect(database_urls.owner)) as relay,
+        relay.cursor() as delivering,
+        writer.cursor() as writing,
+    ):
+        old = ask(delivering, f"{OLD} RETURNING note", str(new_id()), "now", "2026-01-01")
+        relay.commit()
+        writing.execute("SELECT parley_note_in_doubt(ARRAY[%s::uuid], 1.6)", [str(new_id())])
+        assert "known" in writer.notices[-1]
+        delivering.execute("SET lock_timeout = 50")
+        with pytest.raises(psycopg2.errors.LockNotAvailable):
+            delivering.execute("SELECT parley_forget_changes(ARRAY[%s])", [old])
+        relay.rollback()
+        writer.rollback()
+        delivering.execute("SELECT parley_forget_changes(ARRAY[%s])", [old])
+        relay.commit()
+
+
 def test_notes_of_ten_days_ago_go_with_one_new_note_of_a_hundred(outbox):
     for created_at in ("2026-01-01", "2026-01-01", "now"):
         outbox.execute(OLD, [str(new_id()), created_at, None])

@@ -101,6 +101,7 @@ WORKS_AS_OWNER = {
     "texts text[], seconds integer)": "TABLE(run_id uuid, lease text)",
     "parley_note_changes(ids uuid[])": "void",
     "parley_note_deleted()": "trigger",
+    "parley_note_in_doubt(ids uuid[], seconds double precision)": "void",
     "parley_search(query tsquery, ranking tsquery, in_conversation uuid, of_role text, "
     "with_tag text, since timestamp with time zone, until timestamp with time zone, "
     "after_rank real, after_created_at timestamp with time zone, after_id uuid, "

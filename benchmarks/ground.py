@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from secrets import token_urlsafe
 from typing import Any
 
 import orjson
@@ -16,6 +17,11 @@ from .scratch import Scratch, plain, redis_database, scratch
 from .seeding import Batch, conversations_of, fill
 
 OWNER = "somebody@example.com"
+INSERT = """
+INSERT INTO messages (conversation_id, id, user_email, seq, role, content, search_words)
+VALUES (%s, %s, %s, %s, 'user', %s, %s)
+"""
+"""The least that stores a message: it names its own place, and knows of no counters."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,9 @@ def ground() -> Iterator[Ground]:
         there = stack.enter_context(scratch("parley_statements"))
         fill(there, [Batch(OWNER, 2_000, 0), Batch(OWNER, 100, 100)])
         redis_url = stack.enter_context(redis_database())
-        parley = Parley("recall", settings=replace(there.settings, redis_url=redis_url))
+        auth = replace(there.settings.auth, secrets={"": token_urlsafe(40)})
+        settings = replace(there.settings, redis_url=redis_url, auth=auth)
+        parley = Parley("recall", settings=settings)
         stack.enter_context(closing(parley))
         empty = iter(conversations_of(there, OWNER, 0))
         yield Ground(parley, there, empty, conversations_of(there, OWNER, 100))

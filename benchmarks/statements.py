@@ -17,9 +17,9 @@ from uuid import UUID, uuid4
 from app.search_words import search_words
 from app.services.messages import Draft
 
-from . import bulk, reads
+from . import beginnings, bulk, reads
 from .figures import Figure, Work, alternating, by_turns, record
-from .ground import OWNER, Ground, ground
+from .ground import INSERT, OWNER, Ground, ground
 from .recorded import again, statements_of
 
 ROUNDS, CONNECTIONS = 5, 8
@@ -28,10 +28,6 @@ SAID = "What should I see in Huế when it rains for a week, and what should I e
 RAW = "a raw INSERT of the same row, and COMMIT"
 FIVE = "five statements in a transaction: lock, last seq, INSERT, counters, read back"
 
-_INSERT = """
-INSERT INTO messages (conversation_id, id, user_email, seq, role, content, search_words)
-VALUES (%s, %s, %s, %s, 'user', %s, %s)
-"""
 _LOCK = "SELECT id, title FROM conversations WHERE id = %s AND user_email = %s FOR UPDATE"
 _LAST = """
 SELECT seq, id FROM messages WHERE conversation_id = %s AND user_email = %s
@@ -53,7 +49,7 @@ def raw(made: Ground) -> Work:
     def work() -> None:
         values = [conversation_id, str(uuid4()), OWNER, next(places), SAID, words]
         with connection.cursor() as cursor:
-            cursor.execute(_INSERT, values)
+            cursor.execute(INSERT, values)
         connection.commit()
 
     return work
@@ -70,7 +66,7 @@ def five(made: Ground) -> Work:
             cursor.execute(_LOCK, whose)
             cursor.execute(_LAST, whose)
             place = (cursor.fetchone() or (0,))[0] + 1
-            cursor.execute(_INSERT, [conversation_id, message_id, OWNER, place, SAID, words])
+            cursor.execute(INSERT, [conversation_id, message_id, OWNER, place, SAID, words])
             cursor.execute(_COUNTERS, [message_id, SAID[:100], *whose])
             cursor.execute(_BACK, [conversation_id, message_id, OWNER])
             cursor.fetchone()
@@ -160,9 +156,10 @@ def whole_appends(made: Ground) -> Iterator[Figure]:
 
 
 def measure() -> Iterator[Figure]:
-    parts = (appends, whole_appends, bulk.at_once, reads.cold, reads.cached, reads.redis_commands)
+    before_answers = (beginnings.tokens, beginnings.turns)
+    within = (reads.cold, reads.cached, reads.redis_commands)
     with ground() as made:
-        for part in parts:
+        for part in (appends, whole_appends, bulk.at_once, *before_answers, *within):
             yield from part(made)
 
 

@@ -93,8 +93,8 @@ class Database:
     @contextmanager
     def transaction(self, owner: str) -> Iterator[OwnedSession]:
         """Several statements, all or none of which take effect."""
-        is_copied = self._guard.is_told
-        with _availability(), OwnedSession(self.engine, owner, is_copied=is_copied) as session:
+        most_told = self._guard.most_told
+        with _availability(), OwnedSession(self.engine, owner, most_told=most_told) as session:
             yield session
             begun = self._begin(session)
             session.commit()
@@ -154,7 +154,7 @@ class Database:
 
     def _settle(self, session: OwnedSession, *, is_noted: bool) -> None:
         """Sees to it that nobody shows old copies of what has changed, before it is told."""
-        if is_noted and session.is_known:
+        if is_noted and session.are_notes_known:
             return
         ids = list(session.changes.conversation_ids)
         try:

@@ -25,28 +25,30 @@ class PatientPool(QueuePool):
     """Opens a connection beyond its size only when none comes back for a moment.
 
     One that is opened at once, for a burst, costs more than the burst: a process of PostgreSQL,
-    and everything prepared anew, only to be closed when the burst is over.
+    and everything prepared anew, only to be closed when the burst is over. The moment comes
+    before the pool's own timeout, and is no longer than that.
     """
 
     __module__ = QueuePool.__module__  # its log is SQLAlchemy's, and as quiet
     PATIENCE = 0.5  # seconds
 
     def _do_get(self) -> ConnectionPoolEntry:
-        if self.overflow() >= 0:  # all that are kept are open
+        if self.size() and self.overflow() >= 0:  # all that are kept are open
             try:
-                return self._pool.get(block=True, timeout=self.PATIENCE)
+                return self._pool.get(block=True, timeout=min(self.PATIENCE, self._timeout))
             except Empty:
                 pass
         return super()._do_get()
 
 
 def make_engine(url: str, settings: Settings) -> Engine:
+    patience = PatientPool.PATIENCE
     engine = create_engine(
         url,
         poolclass=PatientPool,
         pool_size=settings.db_pool_size,
         max_overflow=settings.db_max_overflow,
-        pool_timeout=settings.db_pool_timeout,
+        pool_timeout=max(settings.db_pool_timeout / 2, settings.db_pool_timeout - patience),
         pool_use_lifo=True,
         hide_parameters=True,  # they are what people said; an error's text may end up in a log
         json_serializer=lambda value: orjson.dumps(value).decode(),

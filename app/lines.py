@@ -126,9 +126,10 @@ class Line:
         return self._connection.is_valid
 
     @property
-    def remarks(self) -> list[str]:
-        """What PostgreSQL remarked at the last statement (NOTICE and the like)."""
-        return list(self._dbapi.notices)
+    def remarks(self) -> Sequence[str]:
+        """What PostgreSQL remarked at the last statement (NOTICE and the like), until the next."""
+        remarks: Sequence[str] = self._dbapi.notices
+        return remarks
 
     def close(self) -> None:
         """Gives the connection back."""

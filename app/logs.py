@@ -7,7 +7,6 @@ from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
-import orjson
 import structlog
 
 from .settings import Settings
@@ -21,11 +20,6 @@ _SHARED: list[Any] = [
 _LEVELS = {name.lower(): level for name, level in logging.getLevelNamesMapping().items()}
 _LEVELS["exception"] = logging.ERROR
 _as_record = structlog.stdlib.ProcessorFormatter.wrap_for_formatter
-_PLAIN_JSON = (
-    orjson.OPT_PASSTHROUGH_DATACLASS
-    | orjson.OPT_PASSTHROUGH_DATETIME
-    | orjson.OPT_PASSTHROUGH_SUBCLASS
-)
 _PLAIN = structlog.processors.KeyValueRenderer(key_order=["event"])
 
 
@@ -64,8 +58,8 @@ class ShortWay:
             return _as_record(logger, name, event)
         if logger.isEnabledFor(_LEVELS[name]):
             try:
-                self._write(orjson.dumps(event, option=_PLAIN_JSON).decode())
-            except (TypeError, ValueError, OSError):  # no plain JSON, or nobody to write to
+                self._write(json.dumps(event))
+            except (TypeError, ValueError, OSError):  # no JSON, or nobody to write to
                 return _as_record(logger, name, event)
         raise structlog.DropEvent
 

@@ -21,7 +21,7 @@ from .writes import KNOWN_SECONDS, Changes, Guard, Written
 NOTE = "SELECT parley_note_changes(%(noted)s::uuid[])"
 """Leaves a note of conversations whose copies may be old; see docs/cache-strategy.md."""
 _NOTE_IN_DOUBT = "SELECT parley_note_in_doubt(%(noted)s::uuid[], %(known_seconds)s)"
-_KNOWN = "parley: known"
+_KNOWN = "parley: known"  # as PostgreSQL remarks it
 
 
 class _StatementSession(Session):
@@ -31,8 +31,6 @@ class _StatementSession(Session):
     """
 
     _owner: str | None = None
-    remarks: Sequence[str] = ()
-    """What PostgreSQL remarked at the last hand-written statement."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, expire_on_commit=False, autoflush=False)
@@ -40,6 +38,7 @@ class _StatementSession(Session):
         self._is_by_itself = engine.get_execution_options() == BY_ITSELF
         self._line: Line | None = None
         self._is_alone = True
+        self._remarks: Sequence[str] = ()
 
     def run(self, statement: str | Statement, values: Mapping[str, Any]) -> list[Any]:
         """The rows of one hand-written statement, in one round trip."""
@@ -50,9 +49,8 @@ class _StatementSession(Session):
     ) -> list[Any]:
         """The same with what goes `before` it: `…; `. All of it takes effect, or nothing."""
         line = self._line if self._line and self._line.is_usable else self._taken()
-        rows = line.run(statement, values, before=before)
-        self.remarks = line.remarks
-        return rows
+        self._remarks = line.remarks
+        return line.run(statement, values, before=before)
 
     def _taken(self) -> Line:
         self._let_go()
@@ -83,17 +81,20 @@ class OwnedSession(_StatementSession):
     There is none without an owner: MissingOwnerError.
     """
 
-    def __init__(self, engine: Engine, owner: str, *, is_copied: bool = False) -> None:
+    def __init__(self, engine: Engine, owner: str, *, most_told: int = 0) -> None:
         if not (isinstance(owner, str) and owner):
             raise MissingOwnerError
         super().__init__(engine)
         self._owner: str = owner
         self.changes = Changes()
-        self.is_copied = is_copied
-        """Whether somebody keeps copies, and is to be told what is new; after `changing`."""
+        self.most_told = most_told
+        """How many new messages who keeps copies is to be told of; 0: of nothing that is new.
+
+        A write that takes effect by itself asks for it after `changing`.
+        """
         self.to_count: list[Counter] = []
         """What is to be counted, once each, when it is stored."""
-        self.is_known = True
+        self.are_notes_known = True
         """Whether older notes keep everybody from showing copies of what was noted here."""
 
     @property
@@ -113,9 +114,9 @@ class OwnedSession(_StatementSession):
 
     def note(self, conversation_ids: Sequence[UUID]) -> None:
         """Leaves a note of conversations whose copies may be old once it all takes effect."""
-        self._noting(conversation_ids, _NOTE_IN_DOUBT, {})
+        self._run_with_note(conversation_ids, _NOTE_IN_DOUBT, {})
 
-    def _noting(
+    def _run_with_note(
         self,
         conversation_ids: Sequence[UUID],
         statement: str | Statement,
@@ -124,7 +125,7 @@ class OwnedSession(_StatementSession):
     ) -> list[Any]:
         noted = {"noted": list(conversation_ids), "known_seconds": KNOWN_SECONDS}
         rows = self._run(statement, {**values, **noted}, before=before)
-        self.is_known &= any(_KNOWN in remark for remark in self.remarks)
+        self.are_notes_known &= any(_KNOWN in remark for remark in self._remarks)
         return rows
 
     def created(self, conversation_id: UUID) -> None:
@@ -143,7 +144,7 @@ class SingleSession(OwnedSession):
     """For statements that each take effect by themselves: a guard hears of them before."""
 
     def __init__(self, engine: Engine, owner: str, guard: Guard) -> None:
-        super().__init__(engine, owner, is_copied=guard.is_told)
+        super().__init__(engine, owner, most_told=guard.most_told)
         self._guard = guard
         self._begun: list[Any] = []
         self._doubted: list[UUID] = []
@@ -156,7 +157,7 @@ class SingleSession(OwnedSession):
         begun = self._guard.begin(self.owner, [conversation_id], is_told=True)
         self._begun.append(begun)
         if begun.is_doubtful:
-            self.is_copied = False  # nobody could store what is told
+            self.most_told = 0  # nobody could store it
             self._doubted.append(conversation_id)
 
     def run(self, statement: str | Statement, values: Mapping[str, Any]) -> list[Any]:
@@ -164,7 +165,7 @@ class SingleSession(OwnedSession):
         if not doubted:
             return self._run(statement, values)
         # A note that was there before the change could be delivered before it.
-        return self._noting(doubted, statement, values, before=f"{_NOTE_IN_DOUBT}; ")
+        return self._run_with_note(doubted, statement, values, before=f"{_NOTE_IN_DOUBT}; ")
 
     @property
     def is_noted(self) -> bool:

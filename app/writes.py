@@ -86,8 +86,8 @@ class Guard(Protocol):
     """Raises nothing: a write does not fail for its copies."""
 
     @property
-    def is_told(self) -> bool:
-        """Whether it makes something of what writes tell, beside that they were."""
+    def most_told(self) -> int:
+        """How many new messages of a write it makes something of; 0: of none, nor of the rest."""
         ...
 
     def begin(self, owner: str, conversation_ids: Collection[UUID], /, *, is_told: bool) -> Any:
@@ -110,7 +110,7 @@ class Guard(Protocol):
 class NoGuard:
     """For where nobody keeps copies."""
 
-    is_told = False
+    most_told = 0
     is_doubtful = False
 
     def begin(self, _owner: str, _conversation_ids: Collection[UUID], /, **_: Any) -> Any:

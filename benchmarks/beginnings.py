@@ -2,27 +2,26 @@
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
-from itertools import count
-from uuid import uuid4
+from functools import partial
 
 import jwt
 
 from app import Parley
-from app.search_words import search_words
 from app.services.identity import Identity
 from app.services.questions import Question
 
 from .figures import Figure, Work, alternating, by_turns, microseconds
-from .ground import INSERT, OWNER, Ground
+from .ground import OWNER, Ground
 
 ROUNDS, CALLS, QUESTIONS = 5, 500, 60
 ASKED = "What should I see in Huế when it rains for a week?"
 
 
 def tokens(made: Ground) -> Iterator[Figure]:
+    """What is remembered of a token, beside the check that it takes the place of."""
     service, auth = made.parley.services.tokens, made.parley.settings.auth
     token = service.issue(OWNER, lifetime=timedelta(hours=1))
     (secret,) = auth.secrets.values()
@@ -49,8 +48,12 @@ def tokens(made: Ground) -> Iterator[Figure]:
 
 
 def turns(made: Ground) -> Iterator[Figure]:
+    """Each answer ends before the next question."""
     with closing(Parley(lambda _prompt: iter(["Yes."]), settings=made.parley.settings)) as parley:
-        works = {"ours": lambda: _asked(parley, next(made.empty)), "theirs": lambda: _stored(made)}
+        works = {
+            "ours": lambda: _asked(parley, next(made.empty)),
+            "theirs": lambda: _median(partial(microseconds, made.inserts([ASKED, ""]))),
+        }
         yield Figure(
             name="turn.raw",
             what="the start of a turn: question, empty answer and run, durable",
@@ -61,26 +64,18 @@ def turns(made: Ground) -> Iterator[Figure]:
 
 
 def _asked(parley: Parley, conversation_id: str) -> float:
-    """The median start; each answer ends before the next question."""
-    chat, identity, spent = parley.services.chat, Identity(user_email=OWNER, issuer="benchmark"), []
-    for _ in range(QUESTIONS):
+    identity = Identity(user_email=OWNER, issuer="benchmark")
+
+    def ask() -> float:
         began = time.perf_counter()
-        watch = chat.ask(identity, Question(text=ASKED, conversation=conversation_id))
-        spent.append((time.perf_counter() - began) * 1e6)
+        question = Question(text=ASKED, conversation=conversation_id)
+        watch = parley.services.chat.ask(identity, question)
+        spent = (time.perf_counter() - began) * 1e6
         list(watch.events)
-    return statistics.median(spent)
+        return spent
+
+    return _median(ask)
 
 
-def _stored(made: Ground) -> float:
-    connection, conversation_id, places = made.connect(), next(made.empty), count(1)
-    words = search_words(ASKED)
-
-    def work() -> None:
-        with connection.cursor() as cursor:
-            for said, found in ((ASKED, words), ("", "")):
-                values = [conversation_id, str(uuid4()), OWNER, next(places), said, found]
-                cursor.execute(INSERT, values)
-        connection.commit()
-
-    with closing(connection):
-        return statistics.median(microseconds(work) for _ in range(QUESTIONS))
+def _median(call: Callable[[], float]) -> float:
+    return statistics.median(call() for _ in range(QUESTIONS))

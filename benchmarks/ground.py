@@ -3,16 +3,20 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from secrets import token_urlsafe
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import psycopg2
 import psycopg2.extras
 
 from app import Parley
+from app.search_words import search_words
 
 from . import handwritten
+from .figures import Work
 from .scratch import Scratch, plain, redis_database, scratch
 from .seeding import Batch, conversations_of, fill
 
@@ -41,6 +45,20 @@ class Ground:
         psycopg2.extras.register_default_jsonb(connection, loads=orjson.loads)
         connection.autocommit = False
         return connection
+
+    def inserts(self, texts: Sequence[str]) -> Work:
+        """INSERTs of messages, and COMMIT: on a connection, and into a conversation, of its own."""
+        connection, conversation_id, places = self.connect(), next(self.empty), count(1)
+        said = [(text, search_words(text)) for text in texts]
+
+        def work() -> None:
+            with connection.cursor() as cursor:
+                for text, words in said:
+                    values = [conversation_id, str(uuid4()), OWNER, next(places), text, words]
+                    cursor.execute(INSERT, values)
+            connection.commit()
+
+        return work
 
 
 @contextmanager

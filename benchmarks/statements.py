@@ -4,13 +4,13 @@
 
 Everything in one database, on connections of the application's own role, by turns: the statement
 of an append, a raw INSERT with its COMMIT, and the five statements in a transaction that a
-hand-written append takes; the whole append with its cache steps; bulk beside COPY; a cold read.
+hand-written append takes; the whole append with its cache steps; bulk beside COPY; a token that
+comes again; the start of a turn; a cold read.
 """
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import count
 from time import perf_counter
 from uuid import UUID, uuid4
 
@@ -42,17 +42,8 @@ _BACK = "SELECT * FROM messages WHERE conversation_id = %s AND id = %s AND user_
 
 
 def raw(made: Ground) -> Work:
-    """INSERT and COMMIT of one message, on a connection and into a conversation of its own."""
-    connection, conversation_id, places = made.connect(), next(made.empty), count(1)
-    words = search_words(SAID)
-
-    def work() -> None:
-        values = [conversation_id, str(uuid4()), OWNER, next(places), SAID, words]
-        with connection.cursor() as cursor:
-            cursor.execute(INSERT, values)
-        connection.commit()
-
-    return work
+    """INSERT and COMMIT of one message."""
+    return made.inserts([SAID])
 
 
 def five(made: Ground) -> Work:

@@ -63,6 +63,8 @@ class FastCache:
         `name` gives marks and leases names that nobody else's has.
         """
         self.limit = limit
+        self.most = 2 * limit
+        """How many messages writes let a copy grow to, before they cut it back to `limit`."""
         self._client = client
         self._fence = Fence(client)
         self._ttl = ttl
@@ -250,7 +252,8 @@ class FastCache:
             return Ending(GONE)
         version, rev = written.revision
         stamp = Stamp(str(conversation_id), owner, version, str(rev))
-        return Ending(version, spliced(frame, written, stamp=stamp, limit=self.limit))
+        value = spliced(frame, written, stamp=stamp, limit=self.limit, most=self.most)
+        return Ending(version, value)
 
     def _tell(self, epoch: str, token: str, endings: Mapping[UUID, Ending]) -> bool:
         """Whether Redis heard of all endings."""

@@ -5,10 +5,10 @@ from .fence import Ending
 from .values import Frame, Stamp, encode, is_oversize
 
 
-def spliced(frame: Frame | None, written: Written, *, stamp: Stamp, limit: int) -> bytes:
+def spliced(frame: Frame | None, written: Written, *, stamp: Stamp, limit: int, most: int) -> bytes:
     """The value after a write, of another `stamp`; b"" where it can't be told.
 
-    It can from a value of the revision before. Twice `limit` messages are cut back to `limit`.
+    It can from a value of the revision before. More than `most` messages are cut back to `limit`.
     """
     before = Frame(stamp, b"", b"[]", [], True) if written.is_whole else frame
     if before is None or written.record is None or not _follows(stamp, before, written):
@@ -20,7 +20,7 @@ def spliced(frame: Frame | None, written: Written, *, stamp: Stamp, limit: int) 
             return b""
         items[place] = said.json
     items += [said.json for said in written.appended]
-    is_long = len(items) > 2 * limit
+    is_long = len(items) > most
     kept, is_complete = items[-limit:] if is_long else items, before.complete_from_start
     value = encode(stamp, written.record, kept, complete_from_start=is_complete and not is_long)
     return b"" if is_oversize(value) else value

@@ -131,7 +131,7 @@ class MessageRepository(Repository[Message]):
             "title": title,
             "title_words": search_words(title or ""),
             "preview": preview,
-            "is_told": self.session.is_copied and under is None and len(messages) <= _MOST_TOLD,
+            "is_told": under is None and len(messages) <= self.session.most_told,
         }
         values |= asdict(under) if under else {}
         if run:
@@ -231,7 +231,6 @@ def _page(name: str, condition: str) -> Statement:
     return Statement(name, sql, settings=settings, is_hot=is_in_order)
 
 
-_MOST_TOLD = 200  # a copy of more had better be read again, if anybody wants it
 _CONFLICTS = {
     "uq_messages_client_message_id": AlreadySentError,
     "uq_messages_live_attempt": AnswerWaitsError,

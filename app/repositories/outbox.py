@@ -13,7 +13,7 @@ SELECT id, user_email FROM conversations
 WHERE deleted_at IS NULL AND is_published AND updated_at > now() - %(hours)s * interval '1 hour'
 ORDER BY updated_at DESC LIMIT %(most)s
 """
-_FORGET = "SELECT FROM parley_forget_changes(%(notes)s::bigint[])"
+_FORGET = "SELECT parley_forget_changes(%(notes)s::bigint[]) AS forgotten"
 
 
 def standing(session: OperationSession, max_notes: int) -> list[Any]:
@@ -24,9 +24,11 @@ def standing(session: OperationSession, max_notes: int) -> list[Any]:
     return session.run(_STANDING, {"max_notes": max_notes})
 
 
-def forget(session: OperationSession, notes: Sequence[int]) -> None:
-    """Removes notes that were delivered."""
-    session.run(_FORGET, {"notes": list(notes)})
+def forget(session: OperationSession, notes: Sequence[int]) -> int:
+    """Removes notes that were delivered: how many. One that a write counts on stays for now."""
+    (row,) = session.run(_FORGET, {"notes": list(notes)})
+    forgotten: int = row.forgotten
+    return forgotten
 
 
 def recent(session: OperationSession, *, hours: float, most: int) -> list[Any]:

@@ -169,7 +169,7 @@ class RunRepository(Repository[Run]):
             "run_id": run_id,
             "attempt": attempt,
             "log_id": log_id,
-            "is_told": self.session.is_copied,
+            "is_told": self.session.most_told > 0,
         }
         rows = self.session.run(FINISH, values) or self.session.run(FINISHED, values)
         if not rows:

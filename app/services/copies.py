@@ -52,11 +52,10 @@ class Copies(Guard, Protocol):
 class FastCopies:
     """Nothing is asked of PostgreSQL; see cache.fast."""
 
-    is_told = True
-
     def __init__(self, cache: FastCache, upkeep: UpkeepService) -> None:
         """`upkeep`: without it nothing is served."""
         self.limit = cache.limit
+        self.most_told = cache.most
         self.cache = cache
         self.upkeep = upkeep
 

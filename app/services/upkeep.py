@@ -94,8 +94,7 @@ class UpkeepService:
         if not self._cache.relay(epoch, {row.conversation_id: row.version for row in noted}):
             return False
         with self._database.operation() as session:
-            forget(session, [row.note for row in noted])
-        return True
+            return forget(session, [row.note for row in noted]) > 0
 
     def _repeat(self) -> None:
         while not self._closing.wait(self._every_seconds):

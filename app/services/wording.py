@@ -10,6 +10,7 @@ _MARKDOWN = re.compile(
     r"^(?:[#>*+-]+\s+)+|`+|(?<!\w)[*_~]{1,3}(?=\S)|(?<=\S)[*_~]{1,3}(?!\w)"
     r"|!?\[([^\]]*)\]\([^)]*\)"
 )
+# Without one of these there is nothing for it to find.
 _MARKS = frozenset("#>*+-`_~[")
 _FENCE = re.compile(r"\s*(```|~~~)[^`]*$")
 

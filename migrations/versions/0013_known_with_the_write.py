@@ -17,7 +17,7 @@ _ADDED = """
         INSERT INTO cache_outbox (conversation_id) SELECT DISTINCT unnest(ids) RETURNING note)"""
 _OLD = """note IN (
         SELECT o.note FROM (
-            SELECT note, created_at FROM cache_outbox ORDER BY note LIMIT 100) o
+            SELECT note, created_at FROM cache_outbox ORDER BY note LIMIT 100{locked}) o
         WHERE o.created_at < now() - interval '10 days')"""
 # PL/pgSQL plans once a connection what SQL plans at each call.
 NOTE = _NOTE.format(
@@ -28,7 +28,7 @@ BEGIN
     {_ADDED}
     SELECT bool_or(note % 100 = 0) INTO is_due FROM added;
     IF is_due THEN
-        DELETE FROM cache_outbox WHERE {_OLD};
+        DELETE FROM cache_outbox WHERE {_OLD.format(locked=" FOR UPDATE SKIP LOCKED")};
     END IF;
 END
 """,
@@ -37,10 +37,10 @@ FORMER_NOTE = _NOTE.format(
     language="sql",
     body=f"""{_ADDED}
     DELETE FROM cache_outbox
-    WHERE EXISTS (SELECT FROM added WHERE note % 100 = 0) AND {_OLD}
+    WHERE EXISTS (SELECT FROM added WHERE note % 100 = 0) AND {_OLD.format(locked="")}
 """,
 )
-# Whoever delivers the older note waits until this transaction has ended: then the new one is there.
+# Nobody removes the older note until this transaction has ended: then the new one is there.
 IN_DOUBT = """
 CREATE FUNCTION parley_note_in_doubt(ids uuid[], seconds double precision) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
@@ -56,16 +56,45 @@ BEGIN
 END
 $$
 """
-_SIGNATURE = "parley_note_in_doubt(uuid[], double precision)"
+# A note that a write counts on is left for another time. Nobody waits for another here.
+FORGET = """
+CREATE FUNCTION parley_forget_changes(notes bigint[]) RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    WITH gone AS (
+        DELETE FROM cache_outbox WHERE note IN (
+            SELECT o.note FROM cache_outbox o WHERE o.note = ANY (notes)
+            ORDER BY o.note FOR UPDATE SKIP LOCKED)
+        RETURNING note)
+    SELECT count(*) FROM gone
+$$
+"""
+FORMER_FORGET = """
+CREATE FUNCTION parley_forget_changes(notes bigint[]) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+    DELETE FROM cache_outbox WHERE note = ANY (notes)
+$$
+"""
+_IN_DOUBT = "parley_note_in_doubt(uuid[], double precision)"
+_FORGET = "parley_forget_changes(bigint[])"
+
+
+def _make(signature: str, sql: str) -> None:
+    op.execute(sql)
+    op.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+    op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO parley_app")
 
 
 def upgrade() -> None:
     op.execute(NOTE)
-    op.execute(IN_DOUBT)
-    op.execute(f"REVOKE ALL ON FUNCTION {_SIGNATURE} FROM PUBLIC")
-    op.execute(f"GRANT EXECUTE ON FUNCTION {_SIGNATURE} TO parley_app")
+    _make(_IN_DOUBT, IN_DOUBT)
+    op.execute(f"DROP FUNCTION {_FORGET}")
+    _make(_FORGET, FORGET)
 
 
 def downgrade() -> None:
-    op.execute(f"DROP FUNCTION {_SIGNATURE}")
+    op.execute(f"DROP FUNCTION {_FORGET}")
+    _make(_FORGET, FORMER_FORGET)
+    op.execute(f"DROP FUNCTION {_IN_DOUBT}")
     op.execute(FORMER_NOTE)

@@ -6,6 +6,7 @@ import psycopg2
 import pytest
 
 from app.ids import new_id
+from tests.streams import until
 
 OLD = "INSERT INTO cache_outbox (conversation_id, created_at, seen_at) VALUES (%s, %s, %s)"
 
@@ -41,11 +42,13 @@ def test_where_an_older_note_is_known_nothing_is_written_for_another(outbox):
     assert ask(outbox, "SELECT count(*) FROM cache_outbox WHERE seen_at IS NULL") == 1
 
 
-@pytest.mark.parametrize(("seen_at", "remarks"), [("2026-01-01", 1), ("now", 0), (None, 0)])
-def test_a_write_in_doubt_hears_of_an_older_note_that_everybody_knows(seen_at, remarks, outbox):
+@pytest.mark.parametrize(
+    ("seen_at", "is_known"), [("2026-01-01", True), ("now", False), (None, False)]
+)
+def test_a_write_in_doubt_hears_of_an_older_note_that_everybody_knows(seen_at, is_known, outbox):
     outbox.execute(OLD, [str(new_id()), "now", seen_at])
     outbox.execute("SELECT parley_note_in_doubt(ARRAY[%s::uuid], 1.6)", [str(new_id())])
-    assert [remark.count("known") for remark in outbox.connection.notices] == [1] * remarks
+    assert any("known" in remark for remark in outbox.connection.notices) is is_known
     assert ask(outbox, "SELECT count(*) FROM cache_outbox") == 2
 
 
@@ -54,20 +57,27 @@ def test_a_note_that_a_write_counts_on_stays_until_the_write_has_ended(app, data
     with (
         closing(psycopg2.connect(database_urls.owner)) as writer,
         closing(psycopg2.connect(database_urls.owner)) as relay,
-        relay.cursor() as delivering,
         writer.cursor() as writing,
+        relay.cursor() as delivering,
     ):
-        old = ask(delivering, f"{OLD} RETURNING note", str(new_id()), "now", "2026-01-01")
-        relay.commit()
-        writing.execute("SELECT parley_note_in_doubt(ARRAY[%s::uuid], 1.6)", [str(new_id())])
-        assert "known" in writer.notices[-1]
-        delivering.execute("SET lock_timeout = 50")
-        with pytest.raises(psycopg2.errors.LockNotAvailable):
-            delivering.execute("SELECT parley_forget_changes(ARRAY[%s])", [old])
-        relay.rollback()
+        relay.autocommit = True
+        old = until(lambda: counted_on(writing, delivering))
+        assert ask(delivering, "SELECT parley_forget_changes(ARRAY[%s])", old) == 0
+        assert ask(delivering, "SELECT count(*) FROM cache_outbox WHERE note = %s", old) == 1
         writer.rollback()
         delivering.execute("SELECT parley_forget_changes(ARRAY[%s])", [old])
-        relay.commit()
+        assert ask(delivering, "SELECT count(*) FROM cache_outbox WHERE note = %s", old) == 0
+
+
+def counted_on(writing, delivering):
+    """A known note on which a write counts. Somebody's upkeep may be faster: then None."""
+    old = ask(delivering, f"{OLD} RETURNING note", str(new_id()), "now", "2026-01-01")
+    writing.connection.rollback()
+    writing.connection.notices.clear()
+    writing.execute("SELECT parley_note_in_doubt(ARRAY[%s::uuid], 1.6)", [str(new_id())])
+    is_known = any("known" in remark for remark in writing.connection.notices)
+    is_first = ask(delivering, "SELECT min(note) = %s FROM cache_outbox", old)
+    return old if is_known and is_first else None
 
 
 def test_notes_of_ten_days_ago_go_with_one_new_note_of_a_hundred(outbox):

@@ -96,7 +96,7 @@ WORKS_AS_OWNER = {
     "parley_claim_expired_runs(max_runs integer)": (
         "TABLE(run_id uuid, owner text, attempt integer, cause text)"
     ),
-    "parley_forget_changes(notes bigint[])": "void",
+    "parley_forget_changes(notes bigint[])": "bigint",
     "parley_keep_runs(ids uuid[], owners text[], attempts integer[], numbers integer[], "
     "texts text[], seconds integer)": "TABLE(run_id uuid, lease text)",
     "parley_note_changes(ids uuid[])": "void",

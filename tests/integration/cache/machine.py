@@ -26,7 +26,7 @@ FOREIGN = b"somebody else's"
 
 
 class Workers(stateful.RuleBasedStateMachine):
-    """The test gives `workers`, `plain` (which has no cache), `server`, `clock` and `tally`."""
+    """The test gives workers, `plain` (without a cache), `server`, `clock`, `rows` and `tally`."""
 
     def __init__(self):
         super().__init__()
@@ -169,6 +169,13 @@ class Workers(stateful.RuleBasedStateMachine):
     @stateful.rule(seconds=st.sampled_from([0.4, 1.0, 2.0]))
     def let_time_pass(self, seconds):
         self.clock.sleep(seconds)
+
+    @stateful.rule()
+    def let_a_day_pass(self):
+        """Notes that somebody has seen are known to all since; nobody has looked again."""
+        aged = "UPDATE cache_outbox SET seen_at = seen_at - interval '1 day' RETURNING note"
+        self.tally["known notes"] += len(self.rows.run(aged))
+        self.clock.sleep(86_400)
 
     # What must be so
 

@@ -38,7 +38,8 @@ def clock(monkeypatch):
     """Whoever has to wait until all know of a note waits for hours, in no time."""
     clock = Clock()
     monkeypatch.setattr("app.database.time", clock)
-    monkeypatch.setattr("app.database.KNOWN_SECONDS", 10_000.0)
+    for module in ("app.database", "app.sessions"):
+        monkeypatch.setattr(f"{module}.KNOWN_SECONDS", 10_000.0)
     return clock
 
 
@@ -51,7 +52,7 @@ def alone(monkeypatch):
 
 
 @pytest.fixture
-def machine(make_app, own_server, clock, alone):
+def machine(make_app, own_server, clock, alone, rows):
     def made(**changes):
         parley = make_app(redis_url=own_server.url, **changes).extensions["parley"]
         parley.redis.breaker = Breaker(probe_after=0.01)
@@ -71,6 +72,7 @@ def machine(make_app, own_server, clock, alone):
         "server": own_server,
         "clock": clock,
         "window": Window(limit=1000),
+        "rows": rows,
         "tally": Counter(),
     }
     return type("OnRedis", (Workers,), parts)
@@ -89,4 +91,5 @@ def test_two_workers_show_what_is_stored_whatever_goes_wrong(machine):
     events = sum((worker.redis.counts.snapshot() for worker in machine.workers), Counter())
     print(dict(machine.tally), {" ".join(event): number for event, number in events.items()})
     assert machine.tally["steps"] >= STEPS * 0.5
+    assert machine.tally["known notes"] > STEPS / 1000
     assert events["read", "hit"] > machine.tally["reads"] / 10

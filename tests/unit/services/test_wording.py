@@ -3,7 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.wording import PREVIEW_LENGTH, TITLE_LENGTH, preview_of, title_of
+from app.services.wording import (
+    _MARKDOWN,
+    _MARKS,
+    PREVIEW_LENGTH,
+    TITLE_LENGTH,
+    preview_of,
+    title_of,
+)
 
 TITLES = [
     ("Where is Huế?", "Where is Huế?"),
@@ -29,6 +36,11 @@ TITLES = [
 def test_a_title_is_the_first_line_without_markdown():
     for text, title in TITLES:
         assert title_of(text) == title, text
+
+
+@given(st.text(st.characters(exclude_characters=_MARKS)))
+def test_without_a_mark_there_is_no_markdown(text):
+    assert _MARKDOWN.search(text) is None
 
 
 def test_a_long_title_is_cut_at_a_word():

@@ -79,11 +79,11 @@ def _clients(results: Results) -> Any:
 def _statements(results: Results) -> Any:
     plotted, axis = pyplot.subplots(figsize=(8, 3))
     shown = [
-        (f"append, {at} connection(s), beside {words}", f"append_statement.{name}@{at}")
-        for at in (1, 8)
+        (f"{connections}, {words}", f"append_statement.{name}@{at}")
+        for at, connections in ((1, "1 connection"), (8, "8 connections"))
         for name, words in (("raw", "INSERT + COMMIT"), ("five", "five statements"))
     ]
-    _bars(axis, results, shown, "a second")
+    _bars(axis, results, shown, "appends a second")
     axis.legend(frameon=False)
     return plotted
 
@@ -170,7 +170,7 @@ def _logarithmic(axis: Any, which: str) -> None:
     """With numbers as one reads them."""
     axis.set(**{f"{which}scale": "log"})
     scale = axis.xaxis if which == "x" else axis.yaxis
-    scale.set_major_formatter("{x:,g}")
+    scale.set_major_formatter("{x:,.9g}")
     scale.set_minor_formatter("")
 
 

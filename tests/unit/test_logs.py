@@ -18,8 +18,9 @@ from app.logs import _SHARED, ShortWay, _handler, _JsonLines, _last_step
 @pytest.fixture
 def long_way():
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    render = structlog.processors.JSONRenderer(separators=(",", ":"))
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_SHARED, processors=[remove, structlog.processors.JSONRenderer()]
+        foreign_pre_chain=_SHARED, processors=[remove, render]
     )
 
 
@@ -29,23 +30,33 @@ def record(message, **extra):
     return made
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        {"event": "request", "status": 200, "duration_ms": 0.4, "route": None, "count": True},
-        {"event": "said", "words": "Huế \u2028 👩 \ud800 \x00"},
-        {"event": "odd", "id": uuid4(), "at": datetime.now(UTC), "nested": {"set": {1}}},
-        {"event": "odd", "keys": {1: "one", None: "none"}, "where": ["a.py:1 f"]},
-        {"event": "number", "value": float("nan")},
-    ],
-    ids=["request", "text", "objects", "keys", "number"],
-)
+EVENTS = {
+    "request": {"status": 200, "duration_ms": 0.4, "route": None, "count": True},
+    "plain text": {"words": 'A "line"\n of\t\x00 ASCII \x1b'},
+    "text": {"words": "Huế \u2028 👩 \x9b"},
+    "half a character": {"words": "\ud800"},
+    "objects": {"id": uuid4(), "at": datetime.now(UTC), "nested": {"set": {1}}},
+    "keys": {"keys": {1: "one", None: "none"}, "where": ["a.py:1 f"]},
+    "large number": {"value": 2**80},
+}
+EVENTS = {name: {**event, "event": name, "level": "info"} for name, event in EVENTS.items()}
+
+
+@pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
 def test_an_event_is_written_as_the_long_way_writes_it(long_way, event):
     ours = {"_logger": logging.getLogger("tests"), "_name": "info"}
     line = _JsonLines().format(record(event, **ours))
     assert line == long_way.format(record(event, **ours))
     assert line.isascii()
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
+def test_the_short_way_writes_what_the_long_way_writes(long_way, event):
+    ours = {"_logger": logging.getLogger("tests"), "_name": "info"}
+    with alone() as (log, _, lines):
+        log.info(**{name: value for name, value in event.items() if name != "level"})
+        assert lines() == [long_way.format(record(event, **ours))]
 
 
 @pytest.mark.parametrize("message", ["plain", {"event": "a dict of somebody else's"}])

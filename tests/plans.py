@@ -5,7 +5,7 @@ from contextlib import closing
 
 from .driver import asked_of
 
-_DONE_BEFORE = re.compile(r"((PREPARE|DEALLOCATE)\b[^;]*; )*")
+_DONE_BEFORE = re.compile(r"\b(PREPARE|DEALLOCATE)\b[^;]*; ")  # a note of a doubt may come first
 _DONE = re.compile(r"(PREPARE|DEALLOCATE|SET LOCAL)\b")
 
 
@@ -25,8 +25,7 @@ def plans_of(database, work, *, is_run=False):
             told += _plans(cursor, explain, text, values)
             connection.rollback()
             if "force_custom_plan" in text:
-                kept = text[_DONE_BEFORE.match(text).end() :]
-                kept = kept.replace("force_custom_plan", "force_generic_plan")
+                kept = _DONE_BEFORE.sub("", text).replace("force_custom_plan", "force_generic_plan")
                 told += _plans(cursor, explain, kept, values)
                 connection.rollback()
         connection.invalidate()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings, stateful
 
 from app.cache.breaker import Breaker
+from app.services.runs import RunService
 from app.services.upkeep import UpkeepService
 from app.services.windows import Window
 
@@ -45,9 +46,13 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def alone(monkeypatch):
-    """Upkeeps that may look. Other applications' share the outbox, and have another Redis."""
-    ours, look = [], UpkeepService.look
+    """Who may look into the outbox, or end a run that was left.
+
+    Other applications share the database, and tell another Redis of what they do there.
+    """
+    ours, look, claim = [], UpkeepService.look, RunService._claim_expired
     monkeypatch.setattr(UpkeepService, "look", lambda it: look(it) if it in ours else None)
+    monkeypatch.setattr(RunService, "_claim_expired", lambda it: claim(it) if it in ours else ())
     return ours
 
 
@@ -63,7 +68,7 @@ def machine(make_app, own_server, clock, alone, rows):
     workers = [made() for _ in range(2)]
     for worker in workers:
         worker.copies.upkeep._is_started = True  # it looks when the machine says so
-        alone.append(worker.copies.upkeep)
+        alone += [worker.copies.upkeep, worker.services.chat._runs]
         worker.copies.cache._clock = clock
         worker.copies.cache._fence = SpoiledFence(worker.copies.cache._fence)
     parts = {

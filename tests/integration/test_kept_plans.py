@@ -3,16 +3,12 @@
 import dataclasses
 import re
 from contextlib import closing, contextmanager
-from urllib.parse import urlsplit
 
-import flask_migrate
-import psycopg2
 import pytest
 from psycopg2.extensions import cursor
 
-from app import create_app, lines
+from app import lines
 from app.database import Database
-from app.embedded import create_database
 from app.ids import new_id
 from app.repositories.appending import NewMessage, NewRun
 from app.repositories.changes import ChangeRepository
@@ -24,6 +20,7 @@ from app.repositories.runs import Allowance, Chunk, RunRepository, keep
 from app.repositories.tree import TreeRepository
 from app.repositories.users import UserRepository
 from app.transcript import Under
+from tests.apart import apart, execute
 from tests.driver import cursors
 
 OWNER = "owner@example.com"
@@ -60,35 +57,14 @@ ALLOWANCE = Allowance(runs_at_once=100, daily_messages=100, daily_tokens=100)
 @pytest.fixture
 def bare(settings):
     """A database of its own without a row, which nobody looks at but who is told to."""
-    owner, app = settings.database_owner_url, settings.database_url
-    name = urlsplit(owner).path.strip("/") + "_kept"
-    urls = {
-        "database_url": urlsplit(app)._replace(path=f"/{name}").geturl(),
-        "database_owner_url": urlsplit(owner)._replace(path=f"/{name}").geturl(),
-    }
-    plain = owner.replace("+psycopg2", "")
-    _execute(plain, f"DROP DATABASE IF EXISTS {name}")
-    create_database(plain, name=name, app=urlsplit(app).username)
-    limits = {"db_pool_size": 1, "db_max_overflow": 0}
-    bare = dataclasses.replace(settings, **urls, **limits)
-    made = create_app(bare)
-    with made.app_context():
-        flask_migrate.upgrade()
-    made.extensions["parley"].close()
-    yield bare
-    _execute(plain, f"DROP DATABASE {name}")
+    with apart(dataclasses.replace(settings, db_pool_size=1, db_max_overflow=0), "kept") as bare:
+        yield bare
 
 
 @pytest.fixture
 def as_owner(bare):
-    url = bare.database_owner_url.replace("+psycopg2", "")
-    return lambda *statements: [_execute(url, statement) for statement in statements]
-
-
-def _execute(url, statement):
-    with closing(psycopg2.connect(url)) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(statement)
+    url = bare.database_owner_url
+    return lambda *statements: [execute(url, statement) for statement in statements]
 
 
 class Life:

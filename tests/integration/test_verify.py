@@ -1,23 +1,18 @@
 """Every invariant of stored conversations is looked at, and mended where the rest says how."""
 
-import dataclasses
 import json
 from contextlib import closing
 from types import SimpleNamespace
-from urllib.parse import urlsplit
 from uuid import uuid4
 
-import flask_migrate
-import psycopg2
 import pytest
-from psycopg2 import sql
 
 from app import create_app
 from app.cli.conversations import conversations
 from app.database import Database
-from app.embedded import create_database
 from app.repositories.verification import _CHECKS
 from app.services.verification import VerificationService
+from tests.apart import apart
 from tests.client import Client
 from tests.evidence import Rows
 
@@ -29,30 +24,11 @@ WORDED = {"preview", "title_words", "search_words"}
 @pytest.fixture(scope="module")
 def unleashed(settings):
     """A database of its own in which nothing keeps rows from being wrong."""
-    owner, app = settings.database_owner_url.replace("+psycopg2", ""), settings.database_url
-    name = urlsplit(owner).path.strip("/") + "_unleashed"
-    execute(owner, sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
-    create_database(owner, name=name, app=urlsplit(app).username)
-    changed = dataclasses.replace(
-        settings,
-        database_url=urlsplit(app)._replace(path=f"/{name}").geturl(),
-        database_owner_url=urlsplit(owner)._replace(path=f"/{name}").geturl(),
-    )
-    made = create_app(changed)
-    with made.app_context():
-        flask_migrate.upgrade()
-    rows = Rows(changed.database_owner_url)
-    with closing(Database.of_owner(changed.database_owner_url, changed)) as database:
-        yield SimpleNamespace(app=made, rows=rows, verification=VerificationService(database))
-    made.extensions["parley"].close()
-    execute(owner, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-def execute(url, statement):
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    connection.cursor().execute(statement)
-    connection.close()
+    with apart(settings, "unleashed") as changed:
+        made, rows = create_app(changed), Rows(changed.database_owner_url)
+        with closing(Database.of_owner(changed.database_owner_url, changed)) as database:
+            yield SimpleNamespace(app=made, rows=rows, verification=VerificationService(database))
+        made.extensions["parley"].close()
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings, stateful
 
 from app.cache.breaker import Breaker
-from app.services.runs import RunService
-from app.services.upkeep import UpkeepService
 from app.services.windows import Window
+from tests.apart import apart
+from tests.evidence import Rows
 
 from .machine import Workers
 from .spoiled import SpoiledFence
@@ -45,21 +45,18 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def alone(monkeypatch):
-    """Who may look into the outbox, or end a run that was left.
-
-    Other applications share the database, and tell another Redis of what they do there.
-    """
-    ours, look, claim = [], UpkeepService.look, RunService._claim_expired
-    monkeypatch.setattr(UpkeepService, "look", lambda it: look(it) if it in ours else None)
-    monkeypatch.setattr(RunService, "_claim_expired", lambda it: claim(it) if it in ours else ())
-    return ours
+def own_settings(settings):
+    """Of a database where nobody else works: others tell another Redis of what they do there."""
+    with apart(settings, "machine") as own_settings:
+        yield own_settings
 
 
 @pytest.fixture
-def machine(make_app, own_server, clock, alone, rows):
+def machine(own_settings, make_app, own_server, clock):
+    urls = {name: getattr(own_settings, name) for name in ("database_url", "database_owner_url")}
+
     def made(**changes):
-        parley = make_app(redis_url=own_server.url, **changes).extensions["parley"]
+        parley = make_app(**urls, redis_url=own_server.url, **changes).extensions["parley"]
         parley.redis.breaker = Breaker(probe_after=0.01)
         parley.history = parley.services.tree._history
         parley.runner._reap_seconds = 3600.0  # it would take the faults that are planned for others
@@ -68,7 +65,6 @@ def machine(make_app, own_server, clock, alone, rows):
     workers = [made() for _ in range(2)]
     for worker in workers:
         worker.copies.upkeep._is_started = True  # it looks when the machine says so
-        alone += [worker.copies.upkeep, worker.services.chat._runs]
         worker.copies.cache._clock = clock
         worker.copies.cache._fence = SpoiledFence(worker.copies.cache._fence)
     parts = {
@@ -77,7 +73,7 @@ def machine(make_app, own_server, clock, alone, rows):
         "server": own_server,
         "clock": clock,
         "window": Window(limit=1000),
-        "rows": rows,
+        "rows": Rows(own_settings.database_owner_url),
         "tally": Counter(),
     }
     return type("OnRedis", (Workers,), parts)

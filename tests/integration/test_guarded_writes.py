@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
+from app import create_app
 from app.database import Database
 from app.ids import new_id
 from app.repositories.appending import NewMessage
@@ -14,7 +15,33 @@ from app.repositories.conversations import ConversationRepository
 from app.repositories.messages import MessageRepository
 from app.services.messages import Draft
 from app.writes import NoGuard
+from tests.apart import apart
+from tests.evidence import Rows
 from tests.streams import until
+
+
+@pytest.fixture(scope="module")
+def own_settings(settings):
+    """Of a database where nobody else works: others would deliver the notes."""
+    with apart(settings, "guarded") as own_settings:
+        yield own_settings
+
+
+@pytest.fixture(scope="module")
+def app(own_settings):
+    app = create_app(own_settings)
+    yield app
+    app.extensions["parley"].close()
+
+
+@pytest.fixture(scope="module")
+def parley(app):
+    return app.extensions["parley"]
+
+
+@pytest.fixture(scope="module")
+def rows(own_settings):
+    return Rows(own_settings.database_owner_url)
 
 
 def append_and_end(database, owner, conversation_id, ending):
@@ -52,8 +79,8 @@ class Doubtful(NoGuard):
 
 
 @pytest.fixture
-def doubtful(settings, app):
-    database = Database.from_settings(settings)
+def doubtful(own_settings):
+    database = Database.from_settings(own_settings)
     database.guard_with(Doubtful())
     yield database
     database.close()
